@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
 from tests.servers import NO_PERSISTENCE, RedisServer, find_redis_server
 from tests.servers import free_port as find_free_port
 

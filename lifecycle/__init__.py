@@ -1,0 +1,1 @@
+"""Makes, checks and watches models: training, validation, monitoring."""

@@ -1,0 +1,1 @@
+"""What we know: one definition set, history, current values, and what a value means."""

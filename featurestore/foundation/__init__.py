@@ -1,0 +1,1 @@
+"""The ground floor: time, canonical bytes, durable files, and the root of all errors."""

@@ -1,0 +1,161 @@
+"""What can go wrong in the gateway.
+
+::
+
+    GatewayError
+    ├── SettingsError                unskew.toml or the environment
+    ├── ModelLoadError               a registered model that this gateway cannot answer with
+    └── RequestError                 a request that is not answered; has an HTTP status and a pointer
+        ├── RequestNotJson           400
+        ├── ResourceUnknown          404
+        ├── MethodNotAllowed         405
+        ├── RequestTooLarge          413
+        ├── MediaTypeUnsupported     415
+        ├── RequestInvalid           422
+        ├── FeaturesMissing          422
+        ├── Overloaded               429
+        ├── ModelFailed              500
+        ├── NotReady                 503
+        └── StoreUnavailable         503
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from featurestore.foundation.errors import UnskewError
+
+
+class GatewayError(UnskewError):
+    """Something in the gateway is not as it must be."""
+
+    code = "gateway-error"
+
+
+class SettingsError(GatewayError):
+    """The settings of a project cannot be used."""
+
+    code = "settings-invalid"
+
+
+class ModelLoadError(GatewayError):
+    """A registered model cannot answer here: its file, its inputs or its definitions do not fit."""
+
+    code = "model-load"
+
+
+class RequestError(GatewayError):
+    """A request is not answered.
+
+    Parameters
+    ----------
+    pointer
+        RFC 6901 pointer to the offending part of the body, None if it is not one part.
+    headers
+        Response headers that belong to the error.
+    """
+
+    code = "request-error"
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "The request was not answered"
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | None = None,
+        mend: str | None = None,
+        pointer: str | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        super().__init__(what, where=where, mend=mend)
+        self.pointer = pointer
+        self.headers = headers
+
+
+class RequestNotJson(RequestError):
+    """The body is not one JSON object."""
+
+    code = "request-not-json"
+    status = 400
+    title = "The body is not JSON"
+
+
+class ResourceUnknown(RequestError):
+    """There is nothing at that path: no such model, version or route."""
+
+    code = "resource-unknown"
+    status = 404
+    title = "There is no such thing"
+
+
+class MethodNotAllowed(RequestError):
+    """The path exists, but not for this method."""
+
+    code = "method-not-allowed"
+    status = 405
+    title = "The method is not allowed"
+
+
+class RequestTooLarge(RequestError):
+    """The body has more bytes or more rows than the settings allow."""
+
+    code = "request-too-large"
+    status = 413
+    title = "The request is too large"
+
+
+class MediaTypeUnsupported(RequestError):
+    """The content type is not JSON, or the body is encoded."""
+
+    code = "media-type-unsupported"
+    status = 415
+    title = "The content type is not supported"
+
+
+class RequestInvalid(RequestError):
+    """A field of the body is unknown, absent, or of the wrong type."""
+
+    code = "request-invalid"
+    status = 422
+    title = "The request does not fit the model"
+
+
+class FeaturesMissing(RequestError):
+    """Features have no value, and the service's missing policy is `refuse`."""
+
+    code = "features-missing"
+    status = 422
+    title = "Features have no value"
+
+
+class Overloaded(RequestError):
+    """As many requests as the settings allow are in work already."""
+
+    code = "overloaded"
+    status = 429
+    title = "The gateway is overloaded"
+
+
+class ModelFailed(RequestError):
+    """The model or a request feature failed on these inputs."""
+
+    code = "model-failed"
+    status = 500
+    title = "The model failed"
+
+
+class NotReady(RequestError):
+    """The gateway is starting, stopping, or has no model for this route."""
+
+    code = "not-ready"
+    status = 503
+    title = "The gateway is not ready"
+
+
+class StoreUnavailable(RequestError):
+    """The online store does not answer."""
+
+    code = "store-unavailable"
+    status = 503
+    title = "The online store is unavailable"

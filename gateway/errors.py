@@ -5,23 +5,33 @@
     GatewayError
     ├── SettingsError                unskew.toml or the environment
     ├── ModelLoadError               a registered model that this gateway cannot answer with
-    └── RequestError                 a request that is not answered; has an HTTP status and a pointer
-        ├── RequestNotJson           400
-        ├── ResourceUnknown          404
-        ├── MethodNotAllowed         405
-        ├── RequestTooLarge          413
-        ├── MediaTypeUnsupported     415
-        ├── RequestInvalid           422
-        ├── FeaturesMissing          422
-        ├── Overloaded               429
-        ├── ModelFailed              500
-        ├── NotReady                 503
-        └── StoreUnavailable         503
+    ├── RequestError                 a request that is not answered; has an HTTP status and a pointer
+    │   ├── RequestNotJson           400
+    │   ├── ResourceUnknown          404
+    │   ├── MethodNotAllowed         405
+    │   ├── RequestTooLarge          413
+    │   ├── MediaTypeUnsupported     415
+    │   ├── RequestInvalid           422
+    │   ├── FeaturesMissing          422
+    │   ├── Overloaded               429
+    │   ├── ModelFailed              500
+    │   ├── NotReady                 503
+    │   └── StoreUnavailable         503
+    ├── RegistryError                the registry cannot be opened, read or written
+    │   ├── RecordRefused            a model record that cannot stand: no owner, NaN metric, bad name
+    │   ├── ModelUnknown             no such model, version or alias
+    │   ├── ArtifactChanged          an ONNX file is gone, or its bytes are not those its digest names
+    │   ├── PromotionRefused         the gate said no; ``report`` says why
+    │   ├── RouteRefused             a route change that makes no sense: weights, variants, nothing to go back to
+    │   ├── RouteConflict            someone else moved the route first
+    │   └── HistoryBroken            the hash chain of the history does not hold
+    └── PredictionLogError           the prediction log cannot be opened or read
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from featurestore.foundation.errors import UnskewError
 
@@ -159,3 +169,61 @@ class StoreUnavailable(RequestError):
     code = "store-unavailable"
     status = 503
     title = "The online store is unavailable"
+
+
+class RegistryError(GatewayError):
+    """The registry cannot be opened, read or written."""
+
+    code = "registry"
+
+
+class RecordRefused(RegistryError):
+    """A model record cannot stand; nothing was registered."""
+
+    code = "record-refused"
+
+
+class ModelUnknown(RegistryError):
+    """No such model, version or alias is registered."""
+
+    code = "model-unknown"
+
+
+class ArtifactChanged(RegistryError):
+    """A model file is gone, or its bytes are not those its digest names."""
+
+    code = "artifact-changed"
+
+
+class PromotionRefused(RegistryError):
+    """The gate said no; ``report`` is its report as plain data, and the route did not move."""
+
+    code = "promotion-refused"
+
+    def __init__(self, what: str, *, where: str | None, mend: str | None, report: Mapping[str, Any]) -> None:
+        super().__init__(what, where=where, mend=mend)
+        self.report = report
+
+
+class RouteRefused(RegistryError):
+    """A route change that makes no sense; the route did not move."""
+
+    code = "route-refused"
+
+
+class RouteConflict(RegistryError):
+    """The route is not at the expected revision: someone else moved it; it did not move again."""
+
+    code = "route-conflict"
+
+
+class HistoryBroken(RegistryError):
+    """The registry's history was altered: an entry's hash, or a record's, does not hold."""
+
+    code = "history-broken"
+
+
+class PredictionLogError(GatewayError):
+    """The prediction log cannot be opened or read."""
+
+    code = "prediction-log"

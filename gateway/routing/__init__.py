@@ -1,0 +1,1 @@
+"""Which variant answers: compiled slot tables, and the follower that keeps them at the registry's revision."""

@@ -5,7 +5,7 @@ BIN := .venv/bin
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
 
-.PHONY: help setup check test demo bench-pit constraints fmt clean
+.PHONY: help setup check test demo bench-pit constraints docs fmt clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ bench-pit: setup ## the point-in-time join against three others; writes loadtest
 
 constraints: setup ## resolve constraints.txt anew, for Python 3.11 to 3.13
 	bash scripts/constraints.sh
+
+docs: setup ## write the reference pages from the code
+	$(BIN)/python -m scripts.reference_docs
 
 fmt: setup ## format, and mend what ruff can mend
 	$(BIN)/ruff check --fix .

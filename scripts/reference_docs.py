@@ -1,0 +1,115 @@
+"""Write the reference pages under docs/ from the code they describe; a test holds them to it.
+
+Run as ``python -m scripts.reference_docs``, or ``make docs``.
+"""
+
+import importlib
+import importlib.util
+import pkgutil
+from collections.abc import Callable, Iterator
+from inspect import cleandoc
+from pathlib import Path
+from types import ModuleType
+
+DOCS = Path(__file__).parents[1] / "docs"
+STOREYS = ("unskew", "lifecycle", "gateway", "featurestore")
+WRITTEN = "<!-- Written by `make docs` from the code: change it there. -->"
+
+
+def error_classes() -> list[type[Exception]]:
+    """Return every error class that has a code of its own, parents before children."""
+    found = {
+        error
+        for module in _modules()
+        for error in vars(module).values()
+        if isinstance(error, type) and issubclass(error, Exception) and isinstance(vars(error).get("code"), str)
+    }
+    return sorted(found, key=_lineage)
+
+
+def render_errors() -> str:
+    """Return docs/errors.md."""
+    head = (
+        "# Errors\n\nEach error says what is wrong, where, and the mend. Its code is stable: programs may rely on it. "
+        "Over HTTP it is\nthe `error` member of an `application/problem+json` body (RFC 9457); "
+        "with `--json` it is on stderr."
+    )
+    rows = [
+        f"| `{vars(error)['code']}` | {vars(error).get('status', '')} | `{error.__name__}` | {_summary(error)} |"
+        for error in error_classes()
+    ]
+    return _page(head, "| code | HTTP | class | meaning |\n|---|---|---|---|\n" + "\n".join(rows))
+
+
+def render_settings() -> str:
+    """Return docs/settings.md."""
+    from gateway.settings import SECTIONS
+
+    head = (
+        "# Settings\n\nA project's `unskew.toml`. An environment variable wins over the file: "
+        "`UNSKEW_GATEWAY__PORT=9000` sets `port` in\n`[gateway]`. Relative paths start at the file's folder. "
+        "An unknown section, key or variable is refused."
+    )
+    parts = []
+    for name, section in SECTIONS.items():
+        rows = [f"| `{key}` | {_default(field)} | {field.description} |" for key, field in section.model_fields.items()]
+        parts.append(f"## `[{name}]`\n\n| key | default | meaning |\n|---|---|---|\n" + "\n".join(rows))
+    return _page(head, *parts)
+
+
+DOCUMENTS: dict[str, tuple[str, Callable[[], str]]] = {
+    "errors.md": ("featurestore.foundation.errors", render_errors),
+    "settings.md": ("gateway.settings", render_settings),
+}
+"""Page: the module that must exist for it, and what renders it."""
+
+
+def due_documents() -> dict[str, Callable[[], str]]:
+    """Return the pages whose subject is built."""
+    return {page: render for page, (subject, render) in DOCUMENTS.items() if _exists(subject)}
+
+
+def main() -> None:
+    """Write every page that is due."""
+    for page, render in due_documents().items():
+        (DOCS / page).write_text(render(), encoding="utf-8")
+
+
+def _page(*parts: str) -> str:
+    title, _, rest = parts[0].partition("\n\n")
+    return "\n\n".join([title, WRITTEN, rest, *parts[1:]]) + "\n"
+
+
+def _modules() -> Iterator[ModuleType]:
+    for storey in STOREYS:
+        package = importlib.import_module(storey)
+        yield package
+        for module in pkgutil.walk_packages(package.__path__, f"{storey}."):
+            if not module.name.endswith("__main__"):
+                yield importlib.import_module(module.name)
+
+
+def _exists(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _lineage(error: type) -> tuple[str, ...]:
+    return tuple(f"{parent.__module__}.{parent.__name__}" for parent in reversed(error.__mro__))
+
+
+def _summary(error: type) -> str:
+    return " ".join(cleandoc(error.__doc__ or "").partition("\n\n")[0].split())
+
+
+def _default(field: object) -> str:
+    default = getattr(field, "default", None)
+    if getattr(field, "is_required", lambda: False)():
+        return "required"
+    return "" if default is None else f"`{default}`"
+
+
+if __name__ == "__main__":
+    main()

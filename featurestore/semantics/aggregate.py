@@ -1,8 +1,8 @@
 """Aggregates as integer states, and the states of one key computed from its log of event versions.
 
-An engine's whole duty is to fill an `AggregateState`; `featurestore.semantics.finalise` alone turns it into a value. The
-DuckDB engine fills states for a spine in SQL, this module fills them for one key from the log that the online store
-keeps.
+An engine's whole duty is to fill an `AggregateState`; `featurestore.semantics.finalise` alone turns it into a value.
+The point-in-time join fills states for a whole spine, this module fills them for one key at one instant, from the log
+that the online store keeps.
 """
 
 from __future__ import annotations
@@ -112,6 +112,18 @@ class AggregateState:
     n_unrepresentable: NDArray[np.int64] | None = None
     value: Column | None = None
     n_distinct: NDArray[np.int64] | None = None
+
+    def take(self, indices: NDArray[np.int64]) -> AggregateState:
+        """Return the rows at ``indices``."""
+        return AggregateState(
+            self.n_events[indices],
+            _taken(self.n_valid, indices),
+            _taken(self.total, indices),
+            _taken(self.total_squares, indices),
+            _taken(self.n_unrepresentable, indices),
+            None if self.value is None else self.value.take(indices),
+            _taken(self.n_distinct, indices),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +242,10 @@ def _extreme(aggregate: Aggregate, dtype: DType, values: NDArray[Any]) -> Column
 def _comparable(values: NDArray[Any]) -> list[Any]:
     """Return values among which equal ones are ``==`` and hash alike: one NaN, one zero."""
     return ["nan" if value != value else value for value in values.tolist()]  # noqa: PLR0124 - NaN alone differs from itself
+
+
+def _taken(part: NDArray[Any] | None, indices: NDArray[np.int64]) -> NDArray[Any] | None:
+    return None if part is None else part[indices]
 
 
 def _one(value: int) -> NDArray[np.int64]:

@@ -125,7 +125,7 @@ def _deviation(aggregate: Aggregate, state: AggregateState) -> Column:
 
 def _variance_numerator(count: NDArray[np.int64], total: NDArray[Any], squares: NDArray[Any]) -> NDArray[Any]:
     large = (count * squares.astype(np.float64) > SAFE_PRODUCT) | (total.astype(np.float64) ** 2 > SAFE_PRODUCT)
-    if large.any() or total.dtype == object or squares.dtype == object:
+    if large.any() or np.object_ in {total.dtype.type, squares.dtype.type}:
         wide, many = total.astype(object), count.astype(object)
         return np.asarray(many * squares.astype(object) - wide * wide)
     return np.asarray(count * squares - total * total)

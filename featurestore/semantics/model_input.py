@@ -32,7 +32,7 @@ class ModelInput:
     Attributes
     ----------
     numeric
-        Shape ``(N, F)``, float32, graph input ``numeric``: every feature that is not a string, in service order; null is NaN.
+        Shape ``(N, F)``, float32, graph input ``numeric``: what is not a string, in service order; null is NaN.
     text
         Shape ``(N, K)``, object of ``str``, graph input ``text``: the strings, in service order; null is `NULL_TEXT`.
     """

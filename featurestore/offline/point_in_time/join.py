@@ -1,0 +1,97 @@
+"""The point-in-time join of a spine with one view."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featurestore.offline.point_in_time.event_rows import EventRows
+from featurestore.offline.point_in_time.moving_state import MovingStates
+from featurestore.offline.point_in_time.timeline import CHUNK_ROWS, Integers, Timeline, in_pieces
+from featurestore.semantics.aggregate import Aggregate, AggregateState
+from featurestore.semantics.finalise import finalise
+from featurestore.semantics.status import Status
+from featurestore.semantics.value import Column, null_column
+
+
+@dataclass(frozen=True, slots=True)
+class ViewFrame:
+    """A view's features at the rows of a spine, in the spine's order; TTL not applied.
+
+    Attributes
+    ----------
+    columns, statuses
+        Per feature its values, and its statuses as uint8 of `Status`.
+    latest_event_us, has_latest
+        Per row the event timestamp of the key's latest visible version, and whether there is one.
+    """
+
+    columns: dict[str, Column]
+    statuses: dict[str, NDArray[np.uint8]]
+    latest_event_us: Integers
+    has_latest: NDArray[np.bool_]
+
+
+def join(
+    rows: EventRows, aggregates: Mapping[str, Aggregate], codes: Integers, instants_us: Integers, threads: int = 1
+) -> ViewFrame:
+    """Return the features at each (key, instant) over the versions visible then.
+
+    Parameters
+    ----------
+    rows
+        The versions of the keys asked for.
+    aggregates
+        The features by name.
+    codes, instants_us
+        Per spine row the index of its key in ``rows.keys``, -1 for a key without versions, and its instant.
+    threads
+        Threads to use; the result does not depend on them.
+    """
+    if not len(rows):
+        return _nothing(aggregates, len(codes))
+    windows = tuple(sorted({a.window_us for a in aggregates.values() if a.window_us is not None}))
+    timeline = Timeline(rows, windows)
+    positions = timeline.locate(codes, instants_us, threads)
+    states = MovingStates(timeline)
+    latest = states.latest()[positions]
+    columns, statuses = {}, {}
+    for name, aggregate in aggregates.items():
+        columns[name], statuses[name] = _at(aggregate, states.state(aggregate), positions, threads)
+    return ViewFrame(columns, statuses, rows.event_us[np.maximum(latest, 0)], latest >= 0)
+
+
+def _at(
+    aggregate: Aggregate, state: AggregateState, positions: Integers, threads: int
+) -> tuple[Column, NDArray[np.uint8]]:
+    """Finalise once per position or once per row, whichever are fewer, and give each row its own."""
+    if len(positions) < len(state.n_events):
+        return finalise(aggregate, state.take(positions))
+    values, statuses = finalise(aggregate, state)
+    taken = Column(values.dtype, np.empty(len(positions), values.values.dtype), np.zeros(len(positions), np.bool_))
+    marks = np.full(len(positions), Status.PRESENT, dtype=np.uint8)
+    plain = not values.nulls.any() and not statuses.any()
+
+    def fill(start: int) -> None:
+        piece = slice(start, start + CHUNK_ROWS)
+        chosen = positions[piece]
+        taken.values[piece] = values.values[chosen]
+        if not plain:
+            taken.nulls[piece] = values.nulls[chosen]
+            marks[piece] = statuses[chosen]
+
+    in_pieces(fill, len(positions), threads)
+    return taken, marks
+
+
+def _nothing(aggregates: Mapping[str, Aggregate], length: int) -> ViewFrame:
+    none = np.zeros(length, dtype=np.int64)
+    columns, statuses = {}, {}
+    for name, aggregate in aggregates.items():
+        value = null_column(aggregate.input, length) if aggregate.input else None
+        empty = AggregateState(none, none, none, none, None, value, none)
+        columns[name], statuses[name] = finalise(aggregate, empty)
+    return ViewFrame(columns, statuses, none, np.zeros(length, dtype=np.bool_))

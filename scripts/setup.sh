@@ -37,13 +37,13 @@ state() { { cat constraints.txt pyproject.toml scripts/setup.sh; pwd; version_of
 
 install() { $VENV/bin/python -m pip install --quiet --no-input --disable-pip-version-check "$@"; }
 
-wanted=
-[ -z "${PYTHON:-}" ] || wanted=$(version_of "$(find_python)")
+python=
+[ -z "${PYTHON:-}" ] || python=$(find_python)
 present=$(version_of $VENV/bin/python)
-if [ -n "$present" ] && { [ -z "$wanted" ] || [ "$wanted" = "$present" ]; }; then
+if [ -n "$present" ] && { [ -z "$python" ] || [ "$(version_of "$python")" = "$present" ]; }; then
     [ "$(cat $STAMP 2>/dev/null)" != "$(state)" ] || exit 0
 else
-    python=$(find_python)
+    python=${python:-$(find_python)}
     say "making $VENV with Python $(version_of "$python") ($python)"
     "$python" -m venv --clear $VENV
 fi

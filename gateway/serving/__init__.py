@@ -1,0 +1,1 @@
+"""Predictions without a transport: from decoded JSON to an answer, features fetched together."""

@@ -1,0 +1,1 @@
+"""Current values: packed, versioned rows in Redis, LMDB or memory, behind one interface."""

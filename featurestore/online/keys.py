@@ -1,0 +1,107 @@
+"""Where a view's row and log of an entity key are stored.
+
+``unskew:{<bucket>}:<r or l>:<view digest>:<entity key>``: the bucket, three hexadecimal digits of the entity key's
+CRC-32, is a Redis hash tag, so that all a write touches lives in one slot, and all views of a key in one bucket. Views
+are named by the first 16 hexadecimal digits of their digest: revisions of a view live side by side.
+
+An entity key is written ``i:<decimal>`` (Int64) or ``s:<UTF-8>`` (String). A whole key has at most 511 bytes, LMDB's
+limit, kept on every store so that a project can move between them; which leaves an entity key 476 bytes.
+"""
+
+from __future__ import annotations
+
+from binascii import crc32
+from collections.abc import Callable
+from typing import Any
+
+from featurestore.online.errors import EntityKeyError
+from featurestore.semantics.value import DType
+
+BUCKETS = 4096
+MAX_KEY_BYTES = 511
+NOBODY = b"n:"
+"""Stands for every entity key that has no row of its own; no entity key is written so."""
+
+_FIXED_BYTES = len(b"unskew:{000}:r:0123456789abcdef:")
+MAX_ENTITY_KEY_BYTES = MAX_KEY_BYTES - _FIXED_BYTES - 2
+_TAGS = [b"unskew:{%03x}:" % bucket for bucket in range(BUCKETS)]
+_INT64 = range(-(2**63), 2**63)
+
+
+class ViewKeys:
+    """The keys of one view.
+
+    Parameters
+    ----------
+    view_digest
+        The view's digest, 64 hexadecimal digits.
+    """
+
+    def __init__(self, view_digest: str) -> None:
+        self._row = b"r:" + view_digest[:16].encode() + b":"
+        self._log = b"l:" + view_digest[:16].encode() + b":"
+
+    def row(self, key: bytes) -> bytes:
+        """Return where the row of an encoded entity key is."""
+        return _TAGS[crc32(key) & 4095] + self._row + key
+
+    def log(self, key: bytes) -> bytes:
+        """Return where the log of an encoded entity key is."""
+        return _TAGS[crc32(key) & 4095] + self._log + key
+
+
+def bucket(key: bytes) -> int:
+    """Return the bucket of an encoded entity key, 0 to 4095; the same on every machine, for good."""
+    return crc32(key) & (BUCKETS - 1)
+
+
+def bucket_of(stored_key: bytes) -> bytes:
+    """Return the three digits in the hash tag of a stored key."""
+    return stored_key[8:11]
+
+
+def key_encoder(dtype: DType, entity: str) -> Callable[[Any], bytes]:
+    """Return the function that writes keys of one entity as bytes.
+
+    It raises `EntityKeyError` for a value of another type, out of range, not UTF-8, or too long.
+    """
+
+    def integer(value: Any) -> bytes:
+        if type(value) is int and value in _INT64:
+            return b"i:%d" % value
+        return _unusual_integer(value, entity)
+
+    def text(value: Any) -> bytes:
+        if not isinstance(value, str):
+            raise _wrong_type(value, entity, "a string")
+        try:
+            encoded = value.encode()
+        except UnicodeEncodeError as error:
+            raise EntityKeyError(
+                f"key {value!r} is not valid Unicode ({error.reason})", where=f"entity {entity!r}"
+            ) from None
+        if len(encoded) > MAX_ENTITY_KEY_BYTES:
+            raise EntityKeyError(
+                f"key {value[:24]!r}... has {len(encoded)} bytes, and at most {MAX_ENTITY_KEY_BYTES} can be stored",
+                where=f"entity {entity!r}",
+                mend="use a shorter join key, such as a hash of this one",
+            )
+        return b"s:" + encoded
+
+    return integer if dtype.name == "int64" else text
+
+
+def _unusual_integer(value: Any, entity: str) -> bytes:
+    """Write NumPy's integers too; a bool is no key."""
+    if isinstance(value, (bool, str, float)) or not hasattr(value, "__index__"):
+        raise _wrong_type(value, entity, "an integer")
+    number = value.__index__()
+    if number not in _INT64:
+        raise EntityKeyError(f"key {number} is outside the range of Int64", where=f"entity {entity!r}")
+    return b"i:%d" % number
+
+
+def _wrong_type(value: Any, entity: str, wanted: str) -> EntityKeyError:
+    return EntityKeyError(
+        f"key {value!r} is {type(value).__name__}, not {wanted}", where=f"entity {entity!r}", mend=f"give {wanted}"
+    )

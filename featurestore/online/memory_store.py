@@ -1,0 +1,69 @@
+"""``memory://``: the reference store, a dict within one process, gone when the process ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from threading import Lock
+
+from featurestore.online.base import Put, PutReport
+from featurestore.online.envelope import STAMP, stored_stamp
+
+
+class MemoryStore:
+    """Keep values in a dict behind a lock.
+
+    Parameters
+    ----------
+    name
+        The store's URL, for reports.
+    """
+
+    def __init__(self, name: str = "memory://") -> None:
+        self.name = name
+        self._values: dict[bytes, bytes] = {}
+        self._lock = Lock()
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Return the values of ``keys`` in order, ``None`` where there is none."""
+        with self._lock:
+            return [self._values.get(key) for key in keys]
+
+    def put_many(self, puts: Sequence[Put]) -> PutReport:
+        """Store pairs, all at once; see `OnlineStore.put_many`."""
+        with self._lock:
+            written = sum(self._put(put) for put in puts)
+        return PutReport(written, len(puts) - written)
+
+    def ping(self) -> None:
+        """Return at once."""
+
+    def reader(self) -> MemoryReader:
+        """Return a reader over the same dict."""
+        return MemoryReader(self)
+
+    def close(self) -> None:
+        """Keep the contents: another part of the process may hold the store too."""
+
+    def _put(self, put: Put) -> bool:
+        if stored_stamp(self._values.get(put.row_key)) > put.row[STAMP]:
+            return False
+        self._values[put.row_key] = put.row
+        if put.log is None:
+            self._values.pop(put.log_key, None)
+        else:
+            self._values[put.log_key] = put.log
+        return True
+
+
+class MemoryReader:
+    """Read a `MemoryStore` from an event loop, without ever suspending."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    async def fetch(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Return the values of ``keys`` in order, ``None`` where there is none."""
+        return self._store.get_many(keys)
+
+    async def aclose(self) -> None:
+        """Nothing is held."""

@@ -1,0 +1,133 @@
+"""``redis://``: the shared store. Writes and checks through redis-py; the prediction path reads by `redis_reader`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from redis import Redis
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError
+from redis.retry import Retry
+
+from featurestore.online.base import Put, PutReport
+from featurestore.online.errors import OnlineStoreUnavailable
+from featurestore.online.keys import bucket_of
+from featurestore.online.redis_address import RedisAddress, parse_redis_url
+from featurestore.online.redis_reader import RedisReader
+
+PIPELINE_PUTS = 2000
+"""Pairs sent in one round trip."""
+SCRIPT_PUTS = 200
+"""Pairs that one run of the script stores, during which the server answers nobody else: under a millisecond."""
+
+T = TypeVar("T")
+_SCRIPT = (Path(__file__).parent / "lua" / "put_rows.lua").read_bytes()
+_SHA = hashlib.sha1(_SCRIPT, usedforsecurity=False).hexdigest()
+
+
+class RedisStore:
+    """Keep values in one Redis server of version 6.2 or newer.
+
+    The server must not evict (``maxmemory-policy noeviction``, its default): a row whose log is gone cannot be read
+    past its next change.
+
+    Parameters
+    ----------
+    url
+        See `featurestore.online.redis_address`.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._address = parse_redis_url(url)
+        self.name = self._address.name
+        self._client = _client(self._address)
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Return the values of ``keys`` in order, as of one moment: one MGET."""
+        if not keys:
+            return []
+        return cast("list[bytes | None]", self._guard(lambda: self._client.mget(list(keys))))
+
+    def put_many(self, puts: Sequence[Put]) -> PutReport:
+        """Store pairs; see `OnlineStore.put_many`. One round trip for each `PIPELINE_PUTS` of them."""
+        written = 0
+        for start in range(0, len(puts), PIPELINE_PUTS):
+            written += self._guard(partial(self._put, puts[start : start + PIPELINE_PUTS]))
+        return PutReport(written, len(puts) - written)
+
+    def ping(self) -> None:
+        """Return if the server answers."""
+        self._guard(self._client.ping)
+
+    def reader(self) -> RedisReader:
+        """Return a reader with a connection of its own."""
+        return RedisReader(self._address)
+
+    def close(self) -> None:
+        """Close the connections; the next call would open one again."""
+        self._client.close()
+
+    def _put(self, puts: Sequence[Put]) -> int:
+        calls = _script_calls(puts)
+        answers = self._run(calls)
+        refused = [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+        if refused:
+            self._client.script_load(_SCRIPT)
+            for i, answer in zip(refused, self._run([calls[i] for i in refused]), strict=True):
+                answers[i] = answer
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return sum(answers)
+
+    def _run(self, calls: Sequence[list[bytes]]) -> list[Any]:
+        pipeline = self._client.pipeline(transaction=False)
+        for call in calls:
+            pipeline.evalsha(_SHA, len(call) // 2, *call)
+        return pipeline.execute(raise_on_error=False)
+
+    def _guard(self, action: Callable[[], T]) -> T:
+        try:
+            return action()
+        except OutOfMemoryError as error:
+            raise OnlineStoreUnavailable(
+                "Redis is out of memory", where=self.name, mend="raise its maxmemory, or remove what is not needed"
+            ) from error
+        except RedisError as error:
+            raise OnlineStoreUnavailable(
+                f"Redis says: {error}", where=self.name, mend="check that the server runs and the URL is right"
+            ) from error
+
+
+def _client(address: RedisAddress) -> Redis:
+    options: dict[str, Any] = {
+        "db": address.db,
+        "username": address.username,
+        "password": address.password,
+        "socket_timeout": address.socket_timeout,
+        "socket_connect_timeout": address.socket_connect_timeout,
+        "retry": Retry(ExponentialBackoff(cap=0.2, base=0.05), 2),
+    }
+    if address.unix_path is not None:
+        return Redis(unix_socket_path=address.unix_path, **options)
+    if address.tls:
+        options |= {"ssl": True, "ssl_ca_certs": address.ssl_ca_certs}
+    return Redis(host=address.host, port=address.port, **options)
+
+
+def _script_calls(puts: Sequence[Put]) -> list[list[bytes]]:
+    """Return KEYS then ARGV of each run of the script: pairs of one bucket, in the order given."""
+    buckets: dict[bytes, list[Put]] = defaultdict(list)
+    for put in puts:
+        buckets[bucket_of(put.row_key)].append(put)
+    parts = [group[i : i + SCRIPT_PUTS] for group in buckets.values() for i in range(0, len(group), SCRIPT_PUTS)]
+    return [
+        [part for put in group for part in (put.row_key, put.log_key)]
+        + [part for put in group for part in (put.row, put.log or b"")]
+        for group in parts
+    ]

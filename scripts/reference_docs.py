@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from inspect import cleandoc
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 DOCS = Path(__file__).parents[1] / "docs"
 STOREYS = ("unskew", "lifecycle", "gateway", "featurestore")
@@ -57,7 +58,21 @@ def render_settings() -> str:
     return _page(head, *parts)
 
 
+def render_cli() -> str:
+    """Return docs/cli.md."""
+    import typer.main
+
+    from unskew.cli.main import app
+
+    head = (
+        "# Commands\n\nEvery command ends 0 when it did what it says. With `--json` it prints one JSON object of "
+        "a stable shape on stdout;\nerrors go to stderr with their mend."
+    )
+    return _page(head, *(_command(name, command) for name, command in _commands("unskew", typer.main.get_command(app))))
+
+
 DOCUMENTS: dict[str, tuple[str, Callable[[], str]]] = {
+    "cli.md": ("unskew.cli.main", render_cli),
     "errors.md": ("featurestore.foundation.errors", render_errors),
     "settings.md": ("gateway.settings", render_settings),
 }
@@ -94,6 +109,35 @@ def _exists(module: str) -> bool:
         return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:
         return False
+
+
+def _commands(name: str, command: Any) -> Iterator[tuple[str, Any]]:
+    if not hasattr(command, "commands"):
+        yield name, command
+        return
+    for word in sorted(command.commands):
+        if not command.commands[word].hidden:
+            yield from _commands(f"{name} {word}", command.commands[word])
+
+
+def _command(name: str, command: Any) -> str:
+    arguments = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
+    options = [parameter for parameter in command.params if parameter.param_type_name == "option"]
+    usage = " ".join([name, *(_metavar(argument) for argument in arguments)])
+    lines = [(f"`{_metavar(argument)}`", argument.help) for argument in arguments if argument.help]
+    lines += [(f"`{', '.join(option.opts + option.secondary_opts)}`", option.help) for option in _shown(options)]
+    rows = [f"| {flag} | {' '.join((text or '').split())} |" for flag, text in lines]
+    table = ["| option | meaning |\n|---|---|\n" + "\n".join(rows)] if rows else []
+    return "\n\n".join([f"## `{usage}`", cleandoc(command.help or "").replace("\f", ""), *table])
+
+
+def _metavar(argument: Any) -> str:
+    name = str(argument.metavar or argument.name).upper()
+    return name if argument.required else f"[{name}]"
+
+
+def _shown(options: list[Any]) -> list[Any]:
+    return [option for option in options if not option.hidden and option.name != "help"]
 
 
 def _lineage(error: type) -> tuple[str, ...]:

@@ -1,0 +1,85 @@
+"""What an offline store does, whatever engine it runs on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featurestore.definitions import EventSource, FeatureView, TableSource
+from featurestore.offline.point_in_time.join import ViewFrame
+from featurestore.semantics.aggregate import Aggregate, EventLog
+from featurestore.semantics.value import Column
+
+__all__ = ["OfflineStore", "ViewFrame"]
+
+
+class OfflineStore(Protocol):
+    """History, readable as of any commit sequence.
+
+    A *commit sequence* s counts a source's imports from 1; a read at s sees the commits 1 to s and no later one. An
+    s of 0 sees nothing.
+    """
+
+    @property
+    def engine(self) -> str:
+        """The engine's name and version, for records."""
+        ...
+
+    def latest_sequence(self, source: EventSource | TableSource) -> int:
+        """Return the source's newest commit sequence, 0 if nothing was imported."""
+        ...
+
+    def snapshot_digest(self, source: EventSource | TableSource, s: int) -> str:
+        """Return the digest that names the source's data up to ``s``."""
+        ...
+
+    def keys(self, view: FeatureView, s: int) -> Column:
+        """Return every join key that any version of any event ever had, ascending, without null.
+
+        Keys whose events were all withdrawn are among them: what serving holds of them must be replaced.
+        """
+        ...
+
+    def features_at(self, view: FeatureView, keys: Column, instants_us: NDArray[np.int64], s: int) -> ViewFrame:
+        """Return the view's features at each (key, instant), in the given order, TTL not applied.
+
+        Parameters
+        ----------
+        keys, instants_us
+            Join keys, without null, and instants, microseconds UTC, of equal length.
+        s
+            The commit sequence to read at.
+        """
+        ...
+
+    def aggregates_at(
+        self,
+        view: FeatureView,
+        aggregates: Mapping[str, Aggregate],
+        keys: Column,
+        instants_us: NDArray[np.int64],
+        s: int,
+        *,
+        lag_us: int = 0,
+    ) -> ViewFrame:
+        """Return other aggregates over the view's rows.
+
+        With a lag L the window at t is ``(t - L - W, t - L]``, over what is known at t: what a label needs at the
+        instant it matures.
+        """
+        ...
+
+    def logs(self, view: FeatureView, keys: Column, as_of_us: int, s: int) -> Iterator[tuple[int, EventLog]]:
+        """Give, for each key in order, its position and the versions that may matter at any t >= ``as_of_us``.
+
+        These are the versions not yet replaced that are younger than the longest window, and those that can be the
+        latest visible one.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of what the engine holds."""
+        ...

@@ -1,0 +1,160 @@
+"""The offline store on DuckDB: it reads files, evaluates row SQL and sorts; the join itself is `point_in_time`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from featurestore.definitions import EventSource, FeatureView, TableSource
+from featurestore.foundation.errors import OfflineStoreError
+from featurestore.offline import snapshot
+from featurestore.offline.point_in_time.event_rows import EventRows
+from featurestore.offline.point_in_time.join import ViewFrame, join
+from featurestore.offline.row_sql import keys_sql, literal, rows_sql
+from featurestore.semantics.aggregate import Aggregate, EventLog
+from featurestore.semantics.arrow_column import from_arrow, to_arrow
+from featurestore.semantics.interval import NEVER_US
+from featurestore.semantics.value import Column, Int64, column
+
+FEW_KEYS = 10_000
+"""Up to so many spine rows, only their keys' versions are fetched."""
+
+
+def open_offline_store(root: Path, threads: int | None = None) -> DuckDBStore:
+    """Open the store under ``root``; ``threads`` is by default the number of cores."""
+    return DuckDBStore(root, threads)
+
+
+class DuckDBStore:
+    """See `featurestore.offline.base.OfflineStore`. Safe to use from several threads."""
+
+    def __init__(self, root: Path, threads: int | None = None) -> None:
+        self._root = root
+        self._connection = duckdb.connect(":memory:", config={"autoinstall_known_extensions": False})
+        self._connection.execute("SET TimeZone = 'UTC'")
+        if threads is not None:
+            self._connection.execute(f"SET threads = {int(threads)}")
+        self._threads = int(self._scalar("SELECT current_setting('threads')"))
+
+    @property
+    def engine(self) -> str:
+        """The engine's name and version."""
+        return f"duckdb {duckdb.__version__}, numpy {np.__version__}"
+
+    def latest_sequence(self, source: EventSource | TableSource) -> int:
+        """Return the source's newest commit sequence, 0 if nothing was imported."""
+        return snapshot.latest(self._root, source).sequence
+
+    def snapshot_digest(self, source: EventSource | TableSource, s: int) -> str:
+        """Return the digest that names the source's data up to ``s``."""
+        return snapshot.at(self._root, source, s).digest
+
+    def keys(self, view: FeatureView, s: int) -> Column:
+        """Return every join key that any version ever had, ascending."""
+        stored = self._stored(view, s)
+        if stored is None:
+            return column(view.entity.dtype, [])
+        return from_arrow(self._table(view, keys_sql(view, stored)).column("key"), view.entity.dtype)
+
+    def features_at(self, view: FeatureView, keys: Column, instants_us: NDArray[np.int64], s: int) -> ViewFrame:
+        """Return the view's features at each (key, instant), TTL not applied."""
+        return self.aggregates_at(view, {f.name: f.aggregate for f in view.features}, keys, instants_us, s)
+
+    def aggregates_at(
+        self,
+        view: FeatureView,
+        aggregates: Mapping[str, Aggregate],
+        keys: Column,
+        instants_us: NDArray[np.int64],
+        s: int,
+        *,
+        lag_us: int = 0,
+    ) -> ViewFrame:
+        """Return aggregates over the view's rows at each (key, instant), windows ending ``lag_us`` earlier."""
+        spine_keys = to_arrow(keys)
+        columns = sorted({a.column for a in aggregates.values() if a.column is not None})
+        rows = self._rows(view, columns, s, spine_keys if len(keys) <= FEW_KEYS else None).delayed(lag_us)
+        codes = pc.fill_null(pc.index_in(spine_keys, value_set=to_arrow(rows.keys)), -1)
+        positions = codes.to_numpy(zero_copy_only=False).astype(np.int64)
+        return join(rows, aggregates, positions, instants_us, self._threads)
+
+    def logs(self, view: FeatureView, keys: Column, as_of_us: int, s: int) -> Iterator[tuple[int, EventLog]]:
+        """Give, for each key in order, its position and the versions that may matter at any t >= ``as_of_us``."""
+        rows = self._rows(view, list(view.columns), s, to_arrow(keys))
+        kept = np.flatnonzero(_may_matter(rows, max(view.windows, default=0), as_of_us))
+        code_of = {key: code for code, key in enumerate(rows.keys.values.tolist())}
+        bounds = np.searchsorted(rows.codes[kept], np.arange(len(rows.keys) + 1)).tolist()
+        for position, key in enumerate(keys.values.tolist()):
+            code = code_of.get(key)
+            chosen = kept[:0] if code is None else kept[bounds[code] : bounds[code + 1]]
+            yield position, rows.log(chosen)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def _rows(self, view: FeatureView, columns: list[str], s: int, wanted: pa.Array | None) -> EventRows:
+        stored = self._stored(view, s)
+        if stored is None:
+            return _no_rows(view, columns)
+        table = self._table(view, rows_sql(view, columns, stored, some_keys=wanted is not None), wanted)
+        encoded = table.column("key").combine_chunks().dictionary_encode()
+        if isinstance(encoded, pa.ChunkedArray):
+            encoded = encoded.combine_chunks()
+        return EventRows(
+            from_arrow(encoded.dictionary, view.entity.dtype),
+            encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64),
+            *(from_arrow(table.column(name), Int64).values for name in ("event_us", "enter_us", "leave_us")),
+            {name: from_arrow(table.column(f"c{i}"), view.column_dtype(name)) for i, name in enumerate(columns)},
+        )
+
+    def _stored(self, view: FeatureView, s: int) -> str | None:
+        """Return the table expression of the source's files up to ``s``, ``None`` if there are none."""
+        files = snapshot.at(self._root, view.source, s).paths
+        if not files:
+            return None
+        return f"read_parquet([{', '.join(literal(str(path)) for path in files)}])"
+
+    def _table(self, view: FeatureView, sql: str, wanted: pa.Array | None = None) -> pa.Table:
+        cursor = self._connection.cursor()
+        try:
+            if wanted is not None:
+                cursor.register("wanted", pa.table({"key": wanted}))
+            return cursor.sql(sql).to_arrow_table()
+        except duckdb.Error as error:
+            raise OfflineStoreError(
+                f"the rows cannot be computed: {str(error).splitlines()[0]}",
+                where=f"FeatureView {view.name} over source {view.source.name}",
+                mend="make derive and where hold for every stored row, for instance with TRY_CAST or CASE",
+            ) from error
+        finally:
+            cursor.close()
+
+    def _scalar(self, sql: str) -> Any:
+        row = self._connection.execute(sql).fetchone()
+        return None if row is None else row[0]
+
+
+def _may_matter(rows: EventRows, longest_us: int, as_of_us: int) -> NDArray[np.bool_]:
+    """Tell which versions can be in a window, or be their key's latest, at some t >= ``as_of_us``."""
+    if not len(rows):
+        return np.zeros(0, dtype=np.bool_)
+    index = np.arange(len(rows))
+    lasting = np.where((rows.enter_us <= as_of_us) & (rows.leave_us == NEVER_US), index, -1)
+    starts = np.flatnonzero(np.append(True, rows.codes[1:] != rows.codes[:-1]))
+    last_for_good = np.maximum.reduceat(lasting, starts)[rows.codes]
+    young = rows.event_us + longest_us > as_of_us
+    return np.asarray((rows.leave_us > as_of_us) & (young | (index >= last_for_good)))
+
+
+def _no_rows(view: FeatureView, columns: list[str]) -> EventRows:
+    none = np.zeros(0, dtype=np.int64)
+    empty = {name: column(view.column_dtype(name), []) for name in columns}
+    return EventRows(column(view.entity.dtype, []), none, none, none, none, empty)

@@ -1,0 +1,102 @@
+"""The SQL that turns stored versions into a view's rows: versions resolved, rows filtered, columns derived.
+
+Everything is one ``SELECT`` over immutable files. Which version of an event counts is settled before ``where`` is
+asked, so that a correction which no longer meets the condition still ends the version it replaces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlglot import exp
+
+from featurestore.definitions import FeatureView
+from featurestore.semantics.interval import NEVER_US
+from featurestore.semantics.value import DType
+
+_SQL_TYPES = {
+    "int64": "BIGINT",
+    "float64": "DOUBLE",
+    "float32": "FLOAT",
+    "bool": "BOOLEAN",
+    "string": "VARCHAR",
+    "timestamp": "TIMESTAMPTZ",
+}
+ENTER = "greatest(__event_us, __available_us)"
+
+
+def rows_sql(view: FeatureView, columns: Iterable[str], stored: str, *, some_keys: bool) -> str:
+    """Return the query of a view's rows in the total order.
+
+    Result columns: ``key``, ``event_us``, ``enter_us``, ``leave_us``, then ``c0``, ``c1``, ... for ``columns``.
+
+    Parameters
+    ----------
+    view
+        The view.
+    columns
+        Source or derived columns wanted, in order.
+    stored
+        A table expression of the source's stored versions.
+    some_keys
+        Keep only keys in the relation ``wanted(key)``.
+    """
+    key = quoted(view.key)
+    order = ", ".join(["key", "event_us", "__available_us", *map(quoted, view.source.identity)])
+    picked = "".join(f", {column_sql(view, name)} AS c{index}" for index, name in enumerate(columns))
+    conditions = [f"{key} IS NOT NULL", "NOT __deleted", f"{ENTER} < __leave_us", *_where(view)]
+    if some_keys:
+        conditions.append(f"{key} IN (SELECT key FROM wanted)")
+    return (
+        f"WITH versions AS ({_versions_sql(view, stored)}) "
+        f"SELECT {key} AS key, __event_us AS event_us, {ENTER} AS enter_us, __leave_us AS leave_us{picked} "
+        f"FROM versions WHERE {' AND '.join(conditions)} ORDER BY {order}"
+    )
+
+
+def keys_sql(view: FeatureView, stored: str) -> str:
+    """Return the query of every key any version ever had, ascending."""
+    key = quoted(view.key)
+    return f"SELECT DISTINCT {key} AS key FROM {stored} WHERE {key} IS NOT NULL ORDER BY key"
+
+
+def column_sql(view: FeatureView, name: str) -> str:
+    """Return the expression of a source column or a derived one, in the type it was declared with."""
+    if name not in view.derive:
+        return quoted(name)
+    return f"CAST({view.derived_expressions[name].sql} AS {sql_type(view.derive[name].dtype)})"
+
+
+def sql_type(dtype: DType) -> str:
+    """Return the SQL type that holds a dtype without loss."""
+    return f"DECIMAL(18, {dtype.scale})" if dtype.name == "decimal" else _SQL_TYPES[dtype.name]
+
+
+def quoted(name: str) -> str:
+    """Return a name as an SQL identifier, whatever characters it has."""
+    return exp.to_identifier(name, quoted=True).sql(dialect="duckdb")
+
+
+def literal(text: str) -> str:
+    """Return a text as an SQL literal."""
+    return exp.Literal.string(text).sql(dialect="duckdb")
+
+
+def _where(view: FeatureView) -> list[str]:
+    return [] if view.where_expression is None else [f"({view.where_expression.sql})"]
+
+
+def _versions_sql(view: FeatureView, stored: str) -> str:
+    """Add ``__leave_us``: the earliest ``available_at`` of any later-committed version of the same event (law 2).
+
+    Only events that have several versions are sorted for it, which are few.
+    """
+    identity = ", ".join(map(quoted, view.source.identity))
+    return (
+        f"WITH stored AS (SELECT * FROM {stored}), "
+        f"repeated AS (SELECT {identity} FROM stored GROUP BY {identity} HAVING count(*) > 1) "
+        f"SELECT *, coalesce(min(__available_us) OVER (PARTITION BY {identity} ORDER BY __commit, __row "
+        f"ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING), {NEVER_US}) AS __leave_us "
+        f"FROM stored SEMI JOIN repeated USING ({identity}) "
+        f"UNION ALL BY NAME SELECT *, {NEVER_US} AS __leave_us FROM stored ANTI JOIN repeated USING ({identity})"
+    )

@@ -27,7 +27,7 @@ demo: setup ## retail events to a served prediction (DEMO_ARGS=--once to stop af
 	@$(BIN)/unskew demo $(DEMO_ARGS)
 
 bench-pit: setup ## the point-in-time join against three others; writes loadtests/results/
-	$(BIN)/python -m loadtests.bench_pit
+	$(BIN)/python -m loadtests.pit.run
 
 constraints: setup ## resolve constraints.txt anew, for Python 3.11 to 3.13
 	bash scripts/constraints.sh

@@ -44,7 +44,7 @@ class RouteSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LiveRoute(Generic[Model]):
-    """A route with its table compiled and its models loaded, ``models`` and ``records`` in the order of the variants."""
+    """A route, its table compiled, its models loaded; ``records`` and ``models`` in the order of its variants."""
 
     route: Route
     table: SlotTable

@@ -23,6 +23,13 @@ def copy_house(target: Path) -> Path:
     return target
 
 
+def tracked(*folders: str) -> set[str]:
+    """Return the files below some folders that git tracks and that are there."""
+    command = ["git", "ls-files", "--", *folders]
+    listed = subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True, timeout=60)
+    return {name for name in listed.stdout.splitlines() if (REPOSITORY / name).exists()}
+
+
 def add_module(house: Path, module: str, code: str) -> Path:
     """Write one module, and the packages above it where they are still to be built."""
     path = house / Path(*module.split(".")).with_suffix(".py")

@@ -6,7 +6,7 @@ import zipfile
 
 import pytest
 
-from tests.architecture.linting import REPOSITORY, STOREYS
+from tests.architecture.linting import REPOSITORY, STOREYS, tracked
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +33,3 @@ def test_example_projects_are_packed_below_unskew(packed):
 
 def test_nothing_else_is_packed(packed):
     assert {name.split("/")[0] for name in packed} - set(STOREYS) == {"unskew-0.1.0.dist-info"}
-
-
-def tracked(*folders):
-    listed = subprocess.run(
-        ["git", "ls-files", "--", *folders], cwd=REPOSITORY, check=True, capture_output=True, text=True, timeout=60
-    )
-    return {name for name in listed.stdout.splitlines() if (REPOSITORY / name).exists()}

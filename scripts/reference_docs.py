@@ -12,6 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from typer.main import get_command
+
 DOCS = Path(__file__).parents[1] / "docs"
 STOREYS = ("unskew", "lifecycle", "gateway", "featurestore")
 WRITTEN = "<!-- Written by `make docs` from the code: change it there. -->"
@@ -60,20 +62,33 @@ def render_settings() -> str:
 
 def render_cli() -> str:
     """Return docs/cli.md."""
-    import typer.main
-
-    from unskew.cli.main import app
-
+    app = importlib.import_module("unskew.cli.main").app
     head = (
         "# Commands\n\nEvery command ends 0 when it did what it says. With `--json` it prints one JSON object of "
         "a stable shape on stdout;\nerrors go to stderr with their mend."
     )
-    return _page(head, *(_command(name, command) for name, command in _commands("unskew", typer.main.get_command(app))))
+    return _page(head, *(_command(name, command) for name, command in _commands("unskew", get_command(app))))
+
+
+def render_metrics() -> str:
+    """Return docs/metrics.md."""
+    from gateway.observability.metrics import METRICS
+
+    head = (
+        "# Metrics\n\nWhat `GET /metrics` of the gateway shows, in Prometheus' text format, beside the usual "
+        "`process_*` figures of its\nprocess."
+    )
+    rows = [
+        f"| `{metric.name}` | {metric.kind} | {metric.unit} | {_labels(metric.labels)} | {metric.meaning} |"
+        for metric in METRICS
+    ]
+    return _page(head, "| metric | kind | unit | labels | meaning |\n|---|---|---|---|---|\n" + "\n".join(rows))
 
 
 DOCUMENTS: dict[str, tuple[str, Callable[[], str]]] = {
     "cli.md": ("unskew.cli.main", render_cli),
     "errors.md": ("featurestore.foundation.errors", render_errors),
+    "metrics.md": ("gateway.observability.metrics", render_metrics),
     "settings.md": ("gateway.settings", render_settings),
 }
 """Page: the module that must exist for it, and what renders it."""
@@ -146,6 +161,10 @@ def _lineage(error: type) -> tuple[str, ...]:
 
 def _summary(error: type) -> str:
     return " ".join(cleandoc(error.__doc__ or "").partition("\n\n")[0].split())
+
+
+def _labels(labels: tuple[str, ...]) -> str:
+    return ", ".join(f"`{label}`" for label in labels)
 
 
 def _default(field: object) -> str:

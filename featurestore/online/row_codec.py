@@ -36,7 +36,7 @@ from featurestore.semantics.value import Column, DType, column
 
 _HAS_LATEST = 1
 _TIMES_AT = HEAD_BYTES
-_TIMES = struct.Struct("<qqq")
+_TIMES = struct.Struct("<qq")
 _SLOTS = {
     "int64": "<i8",
     "float64": "<f8",
@@ -122,7 +122,7 @@ class RowCodec:
         return [seal(packed[i * size : (i + 1) * size] + tails[i]) for i in range(n)]
 
     def decode(self, rows: Sequence[bytes]) -> DecodedRows:
-        """Read at least one row.
+        """Read rows.
 
         Raises
         ------
@@ -130,18 +130,16 @@ class RowCodec:
             If one of them is not a whole row of this view in this format.
         """
         for row in rows:
-            if crc32(row) != WHOLE or row[:3] != ROW or row[8:16] != self._digest:
-                self._refuse(row)
+            self.check(row)
         size = self._fixed_bytes
-        if min(map(len, rows)) < size + TAIL_BYTES:
-            self._refuse(min(rows, key=len))
         joined = rows[0] if len(rows) == 1 else b"".join([row[:size] for row in rows])
-        return DecodedRows(self, rows, np.frombuffer(joined, dtype=self._fixed, count=len(rows)))
+        fixed = np.frombuffer(joined, self._fixed, len(rows)) if rows else np.empty(0, self._fixed)
+        return DecodedRows(self, rows, fixed)
 
-    def times(self, row: bytes) -> tuple[int, int]:
-        """Return (valid_from, next_change) of one row that `decode` accepts, without decoding it."""
-        valid_from, next_change, _ = _TIMES.unpack_from(row, _TIMES_AT)
-        return valid_from, next_change
+    def check(self, row: bytes) -> None:
+        """Raise `RowFormatError` unless the bytes are a whole row of this view in this format."""
+        if crc32(row) != WHOLE or row[:3] != ROW or row[8:16] != self._digest or len(row) < self._fixed_bytes:
+            self._refuse(row)
 
     def whole(self, row: bytes | None, stamp: bytes) -> bool:
         """Tell whether a stored row can be read and has the packed stamp or a newer one."""
@@ -149,10 +147,10 @@ class RowCodec:
             return False
         return row[STAMP] >= stamp
 
-    def column(self, decoded: DecodedRows, feature: int) -> Column:
-        """Return one feature's values, TTL not applied."""
+    def column(self, decoded: DecodedRows, feature: int, statuses: NDArray[np.uint8]) -> Column:
+        """Return one feature's values, null where its status, shape (n, F), is not ``PRESENT``."""
         dtype, name = self._dtypes[feature], f"f{feature}"
-        nulls = decoded.statuses[:, feature] != 0
+        nulls = statuses[:, feature] != 0
         if dtype.name == "string":
             return self._strings(decoded, name, nulls)
         return Column(dtype, np.ascontiguousarray(decoded.fixed[name]), nulls)
@@ -161,10 +159,10 @@ class RowCodec:
         """Return the statuses, shape (n, F), TTL not applied; not to be written to."""
         if len(decoded.rows) == 1:
             return self._statuses(decoded.rows[0][56 : self._bitmaps_end])
-        return self._unpack_statuses(decoded.fixed["bitmaps"].tobytes())
+        return self._unpack_statuses(decoded.fixed["bitmaps"].tobytes(), len(decoded.rows))
 
-    def _unpack_statuses(self, bitmaps: bytes) -> NDArray[np.uint8]:
-        pairs = np.frombuffer(bitmaps, dtype=np.uint8).reshape(-1, 2, self._bitmap_bytes)
+    def _unpack_statuses(self, bitmaps: bytes, n: int = 1) -> NDArray[np.uint8]:
+        pairs = np.array(bytearray(bitmaps), dtype=np.uint8).reshape(n, 2, self._bitmap_bytes)
         bits = np.unpackbits(pairs, axis=2, bitorder="little", count=len(self.names))
         statuses = bits[:, 0] * np.uint8(Status.NULL) + bits[:, 1] * np.uint8(Status.MISSING)
         statuses.flags.writeable = False
@@ -251,12 +249,16 @@ class DecodedRows:
         self.fixed = fixed
         self.statuses = codec.statuses(self)
 
-    def __len__(self) -> int:
-        return len(self.rows)
+    def column(self, feature: int, statuses: NDArray[np.uint8]) -> Column:
+        """Return one feature's values, null where its status, shape (n, F), is not ``PRESENT``."""
+        return self._codec.column(self, feature, statuses)
 
-    def column(self, feature: int) -> Column:
-        """Return one feature's values, null where the status is not ``PRESENT``; TTL not applied."""
-        return self._codec.column(self, feature)
+    def exact_at(self, t_us: int) -> bool:
+        """Tell whether every row is exact at an instant."""
+        if len(self.rows) == 1:
+            valid_from, next_change = times(self.rows[0])
+            return valid_from <= t_us < next_change
+        return bool((self.fixed["valid_from"] <= t_us).all() and (t_us < self.fixed["next_change"]).all())
 
     @property
     def sequence(self) -> NDArray[np.int64]:
@@ -277,6 +279,12 @@ class DecodedRows:
     def has_latest(self) -> NDArray[np.bool_]:
         """Whether there is a visible event."""
         return self.fixed["flags"] & _HAS_LATEST != 0  # type: ignore[no-any-return]
+
+
+def times(row: bytes) -> tuple[int, int]:
+    """Return (valid_from, next_change) of one checked row."""
+    valid_from, next_change = _TIMES.unpack_from(row, _TIMES_AT)
+    return valid_from, next_change
 
 
 def _one_nan(values: Column) -> NDArray[Any]:

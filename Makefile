@@ -4,6 +4,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
+UV_ARGS ?=
 
 .PHONY: help setup check test demo bench-pit constraints docs fmt clean
 
@@ -29,8 +30,8 @@ demo: setup ## retail events to a served prediction (DEMO_ARGS=--once to stop af
 bench-pit: setup ## the point-in-time join against three others; writes loadtests/results/
 	$(BIN)/python -m loadtests.pit.run
 
-constraints: setup ## resolve constraints.txt anew, for Python 3.11 to 3.13
-	bash scripts/constraints.sh
+constraints: setup ## complete constraints.txt for pyproject.toml (UV_ARGS=--upgrade for newer versions)
+	bash scripts/constraints.sh $(UV_ARGS)
 
 docs: setup ## write the reference pages from the code
 	$(BIN)/python -m scripts.reference_docs

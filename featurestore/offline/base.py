@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from featurestore.definitions import EventSource, FeatureView, TableSource
+from featurestore.definitions import FeatureView, Source
 from featurestore.offline.point_in_time.join import ViewFrame
 from featurestore.semantics.aggregate import Aggregate, EventLog
 from featurestore.semantics.value import Column
@@ -28,11 +28,11 @@ class OfflineStore(Protocol):
         """The engine's name and version, for records."""
         ...
 
-    def latest_sequence(self, source: EventSource | TableSource) -> int:
+    def latest_sequence(self, source: Source) -> int:
         """Return the source's newest commit sequence, 0 if nothing was imported."""
         ...
 
-    def snapshot_digest(self, source: EventSource | TableSource, s: int) -> str:
+    def snapshot_digest(self, source: Source, s: int) -> str:
         """Return the digest that names the source's data up to ``s``."""
         ...
 

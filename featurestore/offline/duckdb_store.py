@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from featurestore.definitions import EventSource, FeatureView, TableSource
+from featurestore.definitions import FeatureView, Source
 from featurestore.foundation.errors import OfflineStoreError
 from featurestore.offline import snapshot
 from featurestore.offline.point_in_time.event_rows import EventRows
@@ -48,11 +48,11 @@ class DuckDBStore:
         """The engine's name and version."""
         return f"duckdb {duckdb.__version__}, numpy {np.__version__}"
 
-    def latest_sequence(self, source: EventSource | TableSource) -> int:
+    def latest_sequence(self, source: Source) -> int:
         """Return the source's newest commit sequence, 0 if nothing was imported."""
         return snapshot.latest(self._root, source).sequence
 
-    def snapshot_digest(self, source: EventSource | TableSource, s: int) -> str:
+    def snapshot_digest(self, source: Source, s: int) -> str:
         """Return the digest that names the source's data up to ``s``."""
         return snapshot.at(self._root, source, s).digest
 
@@ -108,11 +108,18 @@ class DuckDBStore:
         encoded = table.column("key").combine_chunks().dictionary_encode()
         if isinstance(encoded, pa.ChunkedArray):
             encoded = encoded.combine_chunks()
+        event_us, enter_us, leave_us = (
+            from_arrow(table.column(name), Int64).values for name in ("event_us", "enter_us", "leave_us")
+        )
         return EventRows(
-            from_arrow(encoded.dictionary, view.entity.dtype),
-            encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64),
-            *(from_arrow(table.column(name), Int64).values for name in ("event_us", "enter_us", "leave_us")),
-            {name: from_arrow(table.column(f"c{i}"), view.column_dtype(name)) for i, name in enumerate(columns)},
+            keys=from_arrow(encoded.dictionary, view.entity.dtype),
+            codes=encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64),
+            event_us=event_us,
+            enter_us=enter_us,
+            leave_us=leave_us,
+            columns={
+                name: from_arrow(table.column(f"c{i}"), view.column_dtype(name)) for i, name in enumerate(columns)
+            },
         )
 
     def _stored(self, view: FeatureView, s: int) -> str | None:
@@ -120,7 +127,7 @@ class DuckDBStore:
         files = snapshot.at(self._root, view.source, s).paths
         if not files:
             return None
-        return f"read_parquet([{', '.join(literal(str(path)) for path in files)}])"
+        return f"read_parquet([{', '.join(literal(str(path)) for path in files)}], union_by_name = true)"
 
     def _table(self, view: FeatureView, sql: str, wanted: pa.Array | None = None) -> pa.Table:
         cursor = self._connection.cursor()

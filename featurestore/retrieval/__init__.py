@@ -1,0 +1,1 @@
+"""Features for training, and features for serving."""

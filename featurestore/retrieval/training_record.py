@@ -1,0 +1,87 @@
+"""What a training set is rebuilt from: its record and its spine, kept under its digest."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from featurestore.foundation.canonical import canonical_bytes, digest
+from featurestore.foundation.durable_file import create_durably, durable_path
+from featurestore.foundation.errors import OfflineStoreError
+from featurestore.retrieval.table_digest import table_digest
+
+RECORD_FORMAT = 1
+NOT_IDENTIFYING = ("engine",)
+"""Parts of a record that say how it was made, not what it is."""
+
+
+class TrainingRecordError(OfflineStoreError):
+    """A training set's record is unknown, was changed, or no longer gives what it gave."""
+
+    code = "training-set"
+
+
+def record_digest(record: dict[str, Any]) -> str:
+    """Return the digest that names the training set a record describes."""
+    return digest({key: value for key, value in record.items() if key not in NOT_IDENTIFYING})
+
+
+def keep_record(root: Path, record: dict[str, Any], spine: pa.Table) -> str:
+    """Store a record and its spine under ``root``; return the digest. Storing it again changes nothing."""
+    name = record_digest(record)
+    path = _spine_path(root, record["spine_digest"])
+    if not path.exists():
+        with durable_path(path) as temporary:
+            pq.write_table(spine, temporary, compression="zstd")
+    with suppress(FileExistsError):
+        create_durably(_record_path(root, name), canonical_bytes(record))
+    return name
+
+
+def load_record(root: Path, name: str) -> dict[str, Any]:
+    """Return the record called ``name``; a unique beginning of at least 8 digits will do.
+
+    Raises
+    ------
+    TrainingRecordError
+        If there is none, several begin so, or its bytes were changed.
+    """
+    found = sorted((root / "records").glob(f"{name}*.json")) if len(name) >= 8 and name.isalnum() else []
+    if len(found) != 1:
+        state = "several begin so" if found else "there is no such training set"
+        raise TrainingRecordError(
+            f"training set {name!r}: {state}", where=str(root), mend="list them with: unskew training-set list"
+        )
+    record: dict[str, Any] = json.loads(found[0].read_bytes())
+    if record_digest(record) != found[0].stem:
+        raise TrainingRecordError("the record was changed", where=str(found[0]), mend="restore it from a backup")
+    return record
+
+
+def load_spine(root: Path, spine_digest: str) -> pa.Table:
+    """Return a kept spine, verified against its digest."""
+    path = _spine_path(root, spine_digest)
+    if not path.exists():
+        raise TrainingRecordError("the spine is gone", where=str(path), mend="restore it from a backup")
+    table = pq.read_table(path)
+    if table_digest(table) != spine_digest:
+        raise TrainingRecordError("the spine was changed", where=str(path), mend="restore it from a backup")
+    return table
+
+
+def list_records(root: Path) -> list[tuple[str, dict[str, Any]]]:
+    """Return every kept record with its digest, ordered by digest."""
+    return [(path.stem, json.loads(path.read_bytes())) for path in sorted((root / "records").glob("*.json"))]
+
+
+def _record_path(root: Path, name: str) -> Path:
+    return root / "records" / f"{name}.json"
+
+
+def _spine_path(root: Path, spine_digest: str) -> Path:
+    return root / "spines" / f"{spine_digest}.parquet"

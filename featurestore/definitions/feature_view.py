@@ -73,6 +73,11 @@ class FeatureRef:
         """The value's type."""
         return self.feature.dtype
 
+    def describe(self) -> dict[str, Any]:
+        """Return the feature and all of its view that it depends on as plain data."""
+        view = self.view.describe_for(self.feature.aggregate.column, [self.feature])
+        return {"feature": self.feature.name, "view": view}
+
 
 @dataclass(frozen=True, init=False, eq=False)
 class FeatureView(Definition):
@@ -176,19 +181,34 @@ class FeatureView(Definition):
 
     def describe(self) -> dict[str, Any]:
         """Return entity, source, key, expressions, TTL and features as plain data."""
+        return self._described(self.source.describe(), self.derived_expressions, self.features)
+
+    def describe_for(self, column: str | None, features: Sequence[Feature] = ()) -> dict[str, Any]:
+        """Return what `describe` does, reduced to what an aggregate over ``column`` depends on, and ``features``.
+
+        What is added to a view or its source so changes no service, request feature or label that does not use it.
+        """
+        derived = {name: parsed for name, parsed in self.derived_expressions.items() if name == column}
+        read = {self.key} if column is None or column in derived else {self.key, column}
+        for parsed in (*derived.values(), *([] if self.where_expression is None else [self.where_expression])):
+            read.update(parsed.columns)
+        return self._described(self.source.describe_columns(read), derived, features)
+
+    def _described(
+        self, source: dict[str, Any], derived: Mapping[str, RowExpression], features: Sequence[Feature]
+    ) -> dict[str, Any]:
         return {
             "definition": self.noun,
             "name": self.name,
             "entity": self.entity.describe(),
-            "source": self.source.describe(),
+            "source": source,
             "key": self.key,
             "derive": {
-                name: {"sql": parsed.sql, "dtype": str(self.derive[name].dtype)}
-                for name, parsed in self.derived_expressions.items()
+                name: {"sql": parsed.sql, "dtype": str(self.derive[name].dtype)} for name, parsed in derived.items()
             },
             "where": None if self.where_expression is None else self.where_expression.sql,
             "ttl_us": self.ttl_us,
-            "features": [{"name": feature.name, **describe_aggregate(feature.aggregate)} for feature in self.features],
+            "features": [{"name": feature.name, **describe_aggregate(feature.aggregate)} for feature in features],
         }
 
     def _set(self, **fields: object) -> None:

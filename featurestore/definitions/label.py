@@ -104,12 +104,12 @@ class Label(Definition):
         return self.over_us + self.lateness_us
 
     def describe(self) -> dict[str, Any]:
-        """Return the aggregate, the view it is of, the spans and the comparison as plain data."""
+        """Return the aggregate, what it needs of the view, the spans and the comparison as plain data."""
         return {
             "definition": self.noun,
             "name": self.name,
             "aggregate": describe_aggregate(self.aggregate),
-            "of": self.of.describe(),
+            "of": self.of.describe_for(self.aggregate.column),
             "over_us": self.over_us,
             "lateness_us": self.lateness_us,
             "empty": self.stored_empty,

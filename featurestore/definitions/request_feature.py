@@ -249,7 +249,7 @@ def describe_input(given: RequestInput) -> dict[str, Any]:
     if isinstance(given, Request):
         return {"request": given.name, "dtype": str(given.dtype)}
     if isinstance(given, FeatureRef):
-        return {"feature": given.feature.name, "view": given.view.describe()}
+        return given.describe()
     return {"request_feature": given.describe()}
 
 

@@ -7,12 +7,13 @@ Timestamps are ``TIMESTAMP WITH TIME ZONE`` and the session's zone is UTC. NULL 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
+from sqlglot.dialects.dialect import Dialect
+from sqlglot.errors import ParseError, SqlglotError
 
 from featurestore.definitions.definition import nearest
 from featurestore.foundation.errors import DefinitionError
@@ -110,16 +111,25 @@ def _parsed(text: str, where: str) -> exp.Expr:
         raise DefinitionError(
             f"expression of {len(text)} characters", where=where, mend=f"keep it below {LONGEST_EXPRESSION}"
         )
+    dialect = Dialect.get_or_raise(DIALECT)
     try:
-        trees = sqlglot.parse(text, dialect=DIALECT)
+        trees = dialect.parser().parse_into(exp.Condition, dialect.tokenize(text), text)
     except (SqlglotError, RecursionError) as error:
-        first = str(error).splitlines()[0] if str(error) else "too deep"
-        raise DefinitionError(
-            f"cannot parse {text!r}: {first}", where=where, mend="write one DuckDB SQL expression"
-        ) from None
+        mend = "write one DuckDB SQL expression"
+        raise DefinitionError(f"cannot parse {text!r}: {_reason(error)}", where=where, mend=mend) from None
     if len(trees) != 1 or trees[0] is None:
         raise DefinitionError(f"{text!r} is not one expression", where=where, mend="write one expression without ';'")
     return trees[0]
+
+
+def _reason(error: SqlglotError | RecursionError) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deep"
+    if isinstance(error, ParseError) and error.errors:
+        first = error.errors[0]
+        plain = re.sub(r"<class '[\w.]*\.(\w+)'>", r"\1", str(first["description"]))
+        return f"{plain.rstrip('.')}, column {first['col']}"
+    return "a quote is not closed"
 
 
 def _check_depth(tree: exp.Expr, where: str) -> None:

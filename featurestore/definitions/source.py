@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -67,10 +67,15 @@ class Source(Definition):
 
     def describe(self) -> dict[str, Any]:
         """Return the schema in order, the columns with a part to play, the delay and the zone as plain data."""
+        return self.describe_columns(self.schema)
+
+    def describe_columns(self, columns: Collection[str]) -> dict[str, Any]:
+        """Return what `describe` does for a source of these columns and those with a part to play alone."""
+        kept = {*columns, *self.identity, self.event_timestamp, self.available_column, self.tombstone}
         return {
             "definition": self.noun,
             "name": self.name,
-            "schema": [[name, str(dtype)] for name, dtype in self.schema.items()],
+            "schema": [[name, str(dtype)] for name, dtype in self.schema.items() if name in kept],
             "event_timestamp": self.event_timestamp,
             "identity": list(self.identity),
             "available_at": {"delay_us": self.delay_us} if self.available_column is None else self.available_column,

@@ -15,6 +15,7 @@
     │   ├── FeaturesMissing          422
     │   ├── Overloaded               429
     │   ├── ModelFailed              500
+    │   ├── FeaturesUnreadable       503
     │   ├── NotReady                 503
     │   └── StoreUnavailable         503
     ├── RegistryError                the registry cannot be opened, read or written
@@ -161,6 +162,14 @@ class NotReady(RequestError):
     code = "not-ready"
     status = 503
     title = "The gateway is not ready"
+
+
+class FeaturesUnreadable(RequestError):
+    """The online store answers, but cannot give these features: not materialised, of a later instant, or damaged."""
+
+    code = "features-unreadable"
+    status = 503
+    title = "The features cannot be read"
 
 
 class StoreUnavailable(RequestError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
@@ -182,9 +181,3 @@ def _listed(names: Mapping[str, object]) -> str:
 
 def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0][:300]
-
-
-def as_python(values: NDArray[Any], row: int) -> Any:
-    """Return one row of an output as Python numbers, texts or a list of them; float32 as the equal double."""
-    of = values[row]
-    return of.tolist() if isinstance(of, np.ndarray | np.generic) else of

@@ -22,6 +22,9 @@ from decimal import Context
 from decimal import Decimal as Exact
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from featurestore.foundation.clock import EARLIEST_US, LATEST_US, format_instant, parse_instant
 from featurestore.foundation.errors import ClockError
 from featurestore.semantics.value import DType
@@ -74,6 +77,17 @@ def write_number(value: float) -> float | str:
     if math.isfinite(value):
         return value
     return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+
+
+def write_output(values: NDArray[Any]) -> list[Any]:
+    """Return a model's output for JSON, an entry per row: a value of a ``(N,)`` array, a list of an ``(N, k)`` one."""
+    entries: list[Any] = values.tolist()
+    if values.dtype.kind != "f" or np.isfinite(values).all():
+        return entries
+    return [
+        [write_number(value) for value in entry] if isinstance(entry, list) else write_number(entry)
+        for entry in entries
+    ]
 
 
 def shown(value: Any) -> str:

@@ -1,0 +1,183 @@
+"""One round of predictions of one feature service: features read together, request features and assembly computed
+together, the model run for each request alone.
+
+Sharing is exact where it is done: reads, request features (batch-invariant by law 7) and assembly give each row the
+same bits in any company. A model does not (decision 0030), so that a request's outputs never depend on who else asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featurestore.definitions import FeatureService
+from featurestore.foundation.errors import DefinitionError
+from featurestore.semantics.model_input import ModelInput, assemble
+from featurestore.semantics.value import Column
+from gateway.errors import FeaturesMissing, ModelFailed, RequestError, StoreUnavailable
+from gateway.predictionlog.record import PredictionBatch
+from gateway.predictionlog.writer import PredictionLog
+from gateway.serving.explanation import explain
+from gateway.serving.feature_fetch import FeatureFetch, FeatureFrame, Rows
+from gateway.serving.json_value import write_output
+from gateway.serving.prediction_id import prediction_id
+from gateway.serving.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """The rows of one request that one variant answers.
+
+    Attributes
+    ----------
+    keys, inputs
+        A tuple per row, in the order of the service's join keys and requests.
+    """
+
+    target: Target
+    keys: Rows
+    inputs: Rows
+    explain: bool = False
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of an `Ask`, one entry per row; ``outputs`` and ``features`` as JSON has them."""
+
+    target: Target
+    instant_us: int
+    degraded: bool
+    prediction_ids: list[str]
+    outputs: dict[str, list[Any]]
+    features: list[dict[str, Any]] | None
+    arrays: Sequence[NDArray[Any]]
+
+
+class PredictionRound:
+    """Answer the requests that wait for one feature service."""
+
+    def __init__(self, service: FeatureService, fetch: FeatureFetch, log: PredictionLog) -> None:
+        self._service = service
+        self._spec = service.input_spec
+        self._fetch = fetch
+        self._log = log
+
+    async def answer(self, asks: Sequence[Ask]) -> list[Answer | RequestError]:
+        """Answer each ask, or say why not; what is wrong with one does not touch the others."""
+        try:
+            return await self._answer_together(asks)
+        except StoreUnavailable as error:
+            return [error] * len(asks)
+        except RequestError as error:
+            if len(asks) == 1:
+                return [error]
+        return [(await self.answer([ask]))[0] for ask in asks]
+
+    async def _answer_together(self, asks: Sequence[Ask]) -> list[Answer | RequestError]:
+        frame = await self._fetch.read(
+            [row for ask in asks for row in ask.keys], [row for ask in asks for row in ask.inputs]
+        )
+        values = self._evaluate(frame)
+        assembled = assemble(self._spec, values)
+        outcomes: list[Answer | RequestError] = []
+        start = 0
+        for ask in asks:
+            rows = slice(start, start + len(ask.keys))
+            outcomes.append(self._answer(ask, frame, values, assembled, rows))
+            start = rows.stop
+        self._hand_to_log(asks, outcomes, frame, values)
+        return outcomes
+
+    def _answer(
+        self, ask: Ask, frame: FeatureFrame, values: Mapping[str, Column], assembled: ModelInput, rows: slice
+    ) -> Answer | RequestError:
+        try:
+            self._refuse_missing(values, rows)
+            session = ask.target.model.session
+            arrays = session.run(ModelInput(assembled.numeric[rows], assembled.text[rows]))
+        except RequestError as error:
+            return error
+        return Answer(
+            ask.target,
+            frame.instant_us,
+            frame.degraded,
+            [prediction_id(frame.instant_us) for _ in ask.keys],
+            {name: write_output(array) for name, array in zip(session.outputs, arrays, strict=True)},
+            explain(self._spec, frame, values, rows) if ask.explain else None,
+            arrays,
+        )
+
+    def _evaluate(self, frame: FeatureFrame) -> dict[str, Column]:
+        try:
+            return self._service.evaluate({**frame.features, **frame.requests})
+        except DefinitionError as error:
+            raise ModelFailed(error.what, where=error.where, mend=error.mend) from error
+
+    def _refuse_missing(self, values: Mapping[str, Column], rows: slice) -> None:
+        if self._service.missing != "refuse":
+            return
+        missing = [name for name, of in values.items() if of.nulls[rows].any()]
+        if missing:
+            first = int(np.flatnonzero(values[missing[0]].nulls[rows])[0])
+            raise FeaturesMissing(
+                f"no value for {', '.join(missing)} (first in row {first})",
+                where=f"feature service {self._service.name}",
+                mend='send another key, materialise its features, or give the service missing="null" or "default"',
+            )
+
+    def _hand_to_log(
+        self,
+        asks: Sequence[Ask],
+        outcomes: Sequence[Answer | RequestError],
+        frame: FeatureFrame,
+        values: Mapping[str, Column],
+    ) -> None:
+        start = 0
+        pairs = zip(asks, outcomes, strict=True)
+        for target, group in groupby(pairs, key=lambda pair: pair[1].target if isinstance(pair[1], Answer) else None):
+            members = list(group)
+            rows = slice(start, start + sum(len(ask.keys) for ask, _ in members))
+            start = rows.stop
+            if target is not None:
+                self._log.append(self._batch(target, members, frame, values, rows))
+
+    def _batch(
+        self,
+        target: Target,
+        members: Sequence[tuple[Ask, Any]],
+        frame: FeatureFrame,
+        values: Mapping[str, Column],
+        rows: slice,
+    ) -> PredictionBatch:
+        requests = set(frame.requests)
+        record = target.model.record
+        return PredictionBatch(
+            model=record.model,
+            version=record.version,
+            record_hash=record.record_hash,
+            variant=target.variant,
+            route_revision=target.revision,
+            instant_us=frame.instant_us,
+            prediction_ids=[each for _, answer in members for each in answer.prediction_ids],
+            keys=_sliced(frame.keys, rows),
+            requests=_sliced(frame.requests, rows),
+            features=_sliced({name: of for name, of in values.items() if name not in requests}, rows),
+            statuses={name: of[rows] for name, of in frame.statuses.items()},
+            sequences={name: of[rows] for name, of in frame.sequences.items()},
+            outputs={
+                name: np.concatenate([answer.arrays[at] for _, answer in members])
+                for at, name in enumerate(target.model.session.outputs)
+            },
+            request_id=[ask.request_id for ask, _ in members for _ in ask.keys],
+            degraded=frame.degraded,
+        )
+
+
+def _sliced(columns: Mapping[str, Column], rows: slice) -> dict[str, Column]:
+    return {name: Column(of.dtype, of.values[rows], of.nulls[rows]) for name, of in columns.items()}

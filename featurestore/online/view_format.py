@@ -54,9 +54,13 @@ class ViewFormat:
             latest_event_us=np.array([latest or 0], dtype=np.int64),
             has_latest=np.array([latest is not None]),
             valid_from_us=np.array([t_us], dtype=np.int64),
-            next_change_us=np.array([next_change_us(log, self.view.windows, t_us)], dtype=np.int64),
+            next_change_us=np.array([self.next_change_us(log, t_us)], dtype=np.int64),
         )
         return self.rows.encode(rows, stamp)[0]
+
+    def next_change_us(self, log: EventLog, t_us: int) -> int:
+        """Return the first instant after ``t_us`` at which a feature, or the latest event, may change."""
+        return next_change_us(log, self.view.windows, t_us)
 
     def nobody_row(self, stamp: Stamp) -> bytes:
         """Return the row of a key without events, exact from the stamp's instant on."""

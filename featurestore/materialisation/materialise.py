@@ -1,0 +1,199 @@
+"""Bring a view's current values from the offline store to the online one.
+
+Every entity key gets its row as of an instant T over the commits up to s, and, where the row will change by itself as
+time passes, the log it is then computed from. What is written depends on (view, s, T) alone, so a run may be repeated,
+killed and taken up again, or raced by another: the store ends with the same bytes, and never an older row over a newer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featurestore.definitions.feature_view import FeatureView
+from featurestore.foundation.clock import format_instant
+from featurestore.foundation.errors import MaterialisationError
+from featurestore.materialisation.ledger import BatchRecord, Ledger, Run, RunPlan
+from featurestore.offline.base import OfflineStore
+from featurestore.online.base import OnlineStore, Put
+from featurestore.online.envelope import Stamp
+from featurestore.online.keys import NOBODY
+from featurestore.online.row_codec import FinalisedRows
+from featurestore.online.view_format import ViewFormat
+from featurestore.semantics.interval import NEVER_US
+from featurestore.semantics.value import Column
+
+BATCH_ROWS = 10_000
+"""Entity keys in a batch, unless told otherwise."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class MaterialisationReport:
+    """What a run did.
+
+    Attributes
+    ----------
+    view, sequence, as_of_us
+        What was materialised: the view, the commit sequence s and the instant T, microseconds UTC.
+    rows
+        Entity keys whose row is in the store at this version or a newer one: all there are.
+    logs
+        Of these, those whose row changes by itself, and which have a log.
+    skipped_newer
+        Rows left alone because the store has a newer one.
+    resumed
+        Rows that an earlier attempt had written and that were found whole.
+    """
+
+    view: str
+    sequence: int
+    as_of_us: int
+    rows: int
+    logs: int
+    skipped_newer: int
+    resumed: int
+
+    def describe(self) -> dict[str, Any]:
+        """Return it as plain data, with the instant also as text."""
+        return {**asdict(self), "as_of": format_instant(self.as_of_us)}
+
+
+def materialise(
+    view: FeatureView,
+    offline_store: OfflineStore,
+    online_store: OnlineStore,
+    as_of_us: int,
+    ledger: Ledger,
+    *,
+    batch_rows: int = BATCH_ROWS,
+    progress: Progress | None = None,
+) -> MaterialisationReport:
+    """Write all rows of a view as of ``as_of_us``, over all that is committed now.
+
+    Parameters
+    ----------
+    as_of_us
+        The instant T, microseconds UTC; online reads are exact from it on, and refused before it.
+    ledger
+        Remembers what was acknowledged. A batch it has, of which every row is found whole in the store, is skipped.
+    batch_rows
+        Entity keys computed and written at a time: what bounds memory.
+    progress
+        Called with (rows done, rows in all) at the start and after each batch.
+
+    Raises
+    ------
+    MaterialisationError
+        If nothing was imported yet, ``batch_rows`` is no count, or the ledger is damaged.
+    """
+    sequence = offline_store.latest_sequence(view.source)
+    _check(view, sequence, batch_rows)
+    keys = offline_store.keys(view, sequence)
+    plan = RunPlan(view.name, view.digest, sequence, as_of_us, len(keys), batch_rows)
+    work = _Work(view, offline_store, online_store, plan.stamp)
+    records, resumed = [], 0
+    with ledger.run(plan) as run:
+        for batch, part in _batches(keys, batch_rows, progress):
+            record = work.acknowledged(run, batch, part)
+            resumed += 0 if record is None else len(part)
+            records.append(record or work.write(run, batch, part))
+        work.write_nobody()
+        run.complete()
+    return MaterialisationReport(
+        view.name,
+        sequence,
+        as_of_us,
+        rows=len(keys),
+        logs=sum(record.logs for record in records),
+        skipped_newer=sum(record.kept_newer for record in records),
+        resumed=resumed,
+    )
+
+
+class _Work:
+    """The stores, the view and the stamp of one run."""
+
+    def __init__(self, view: FeatureView, offline: OfflineStore, online: OnlineStore, stamp: Stamp) -> None:
+        self._view, self._offline, self._online, self._stamp = view, offline, online, stamp
+        self._format = ViewFormat(view)
+
+    def acknowledged(self, run: Run, batch: int, keys: Column) -> BatchRecord | None:
+        """Return the record of a batch that the ledger has, if the store still holds every row of it."""
+        record = run.acknowledged.get(batch)
+        if record is None:
+            return None
+        form, stamp = self._format, self._stamp.pack()
+        stored = self._online.get_many([form.keys.row(form.encode_key(key)) for key in keys.to_pylist()])
+        return record if all(form.rows.whole(row, stamp) for row in stored) else None
+
+    def write(self, run: Run, batch: int, keys: Column) -> BatchRecord:
+        """Compute, store and record one batch."""
+        logs, next_change_us = self._logs(keys)
+        rows = self._rows(keys, next_change_us)
+        encoded = [self._format.encode_key(key) for key in keys.to_pylist()]
+        stored = self._format.keys
+        puts = [
+            Put(stored.row(key), row, stored.log(key), log) for key, row, log in zip(encoded, rows, logs, strict=True)
+        ]
+        report = self._online.put_many(puts)
+        record = BatchRecord(batch, len(puts), sum(log is not None for log in logs), report.kept_newer)
+        run.record(record)
+        return record
+
+    def write_nobody(self) -> None:
+        """Store the row of absent keys: from now on the view counts as materialised."""
+        row, form = self._format.nobody_row(self._stamp), self._format
+        self._online.put_many([Put(form.nobody, row, form.keys.log(NOBODY), None)])
+
+    def _logs(self, keys: Column) -> tuple[list[bytes | None], NDArray[np.int64]]:
+        """Return each key's log, ``None`` where nothing changes by itself, and its row's next change."""
+        as_of_us, sequence = self._stamp.as_of_us, self._stamp.sequence
+        logs: list[bytes | None] = [None] * len(keys)
+        next_change_us = np.full(len(keys), NEVER_US)
+        for i, log in self._offline.logs(self._view, keys, as_of_us, sequence):
+            change_us = self._format.next_change_us(log, as_of_us)
+            if change_us != NEVER_US:
+                next_change_us[i] = change_us
+                logs[i] = self._format.logs.encode(log, self._stamp)
+        return logs, next_change_us
+
+    def _rows(self, keys: Column, next_change_us: NDArray[np.int64]) -> list[bytes]:
+        instants_us = np.full(len(keys), self._stamp.as_of_us, dtype=np.int64)
+        frame = self._offline.features_at(self._view, keys, instants_us, self._stamp.sequence)
+        names = [feature.name for feature in self._view.features]
+        rows = FinalisedRows(
+            columns=[frame.columns[name] for name in names],
+            statuses=[frame.statuses[name] for name in names],
+            latest_event_us=frame.latest_event_us,
+            has_latest=frame.has_latest,
+            valid_from_us=instants_us,
+            next_change_us=next_change_us,
+        )
+        return self._format.rows.encode(rows, self._stamp)
+
+
+def _batches(keys: Column, batch_rows: int, progress: Progress | None) -> Iterator[tuple[int, Column]]:
+    total = len(keys)
+    for batch, start in enumerate(range(0, total, batch_rows)):
+        if progress is not None:
+            progress(start, total)
+        end = min(start + batch_rows, total)
+        yield batch, Column(keys.dtype, keys.values[start:end], keys.nulls[start:end])
+    if progress is not None:
+        progress(total, total)
+
+
+def _check(view: FeatureView, sequence: int, batch_rows: int) -> None:
+    where = f"feature view {view.name!r}"
+    if batch_rows < 1:
+        raise MaterialisationError(f"a batch of {batch_rows} rows", where=where, mend="ask for 1 or more")
+    if sequence == 0:
+        raise MaterialisationError(
+            f"nothing was imported into its source {view.source.name!r}", where=where, mend="run `unskew import` first"
+        )

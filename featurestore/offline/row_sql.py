@@ -43,12 +43,13 @@ def rows_sql(view: FeatureView, columns: Iterable[str], stored: str, *, some_key
     """
     key = quoted(view.key)
     order = ", ".join(["key", "event_us", "__available_us", *map(quoted, view.source.identity)])
-    picked = "".join(f", {column_sql(view, name)} AS c{index}" for index, name in enumerate(columns))
+    names = list(columns)
+    picked = "".join(f", {column_sql(view, name)} AS c{index}" for index, name in enumerate(names))
     conditions = [f"{key} IS NOT NULL", "NOT __deleted", f"{ENTER} < __leave_us", *_where(view)]
     if some_keys:
         conditions.append(f"{key} IN (SELECT key FROM wanted)")
     return (
-        f"WITH versions AS ({_versions_sql(view, stored)}) "
+        f"WITH versions AS ({_versions_sql(view, _read_columns(view, names), stored)}) "
         f"SELECT {key} AS key, __event_us AS event_us, {ENTER} AS enter_us, __leave_us AS leave_us{picked} "
         f"FROM versions WHERE {' AND '.join(conditions)} ORDER BY {order}"
     )
@@ -86,14 +87,24 @@ def _where(view: FeatureView) -> list[str]:
     return [] if view.where_expression is None else [f"({view.where_expression.sql})"]
 
 
-def _versions_sql(view: FeatureView, stored: str) -> str:
+def _read_columns(view: FeatureView, names: list[str]) -> list[str]:
+    """Return the stored columns that the query reads, the store's own first."""
+    used = {view.key, *view.source.identity}
+    for name in names:
+        used.update(view.derived_expressions[name].columns if name in view.derive else [name])
+    if view.where_expression is not None:
+        used.update(view.where_expression.columns)
+    return ["__event_us", "__available_us", "__commit", "__row", "__deleted", *map(quoted, sorted(used))]
+
+
+def _versions_sql(view: FeatureView, read: list[str], stored: str) -> str:
     """Add ``__leave_us``: the earliest ``available_at`` of any later-committed version of the same event (law 2).
 
     Only events that have several versions are sorted for it, which are few.
     """
     identity = ", ".join(map(quoted, view.source.identity))
     return (
-        f"WITH stored AS (SELECT * FROM {stored}), "
+        f"WITH stored AS (SELECT {', '.join(read)} FROM {stored}), "
         f"repeated AS (SELECT {identity} FROM stored GROUP BY {identity} HAVING count(*) > 1) "
         f"SELECT *, coalesce(min(__available_us) OVER (PARTITION BY {identity} ORDER BY __commit, __row "
         f"ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING), {NEVER_US}) AS __leave_us "

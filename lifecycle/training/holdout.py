@@ -65,7 +65,7 @@ def split_in_time(
     if start_us is None:
         start_us = _latest(known, fraction or 0.0)
     holdout = labelled & (instants_us >= start_us)
-    train = labelled & (instants_us + label_span_us <= start_us)
+    train = labelled & ~holdout & (instants_us + label_span_us <= start_us)
     purged = labelled & ~holdout & ~train
     _refuse_empty(train, holdout, known, start_us)
     return Split(start_us, train, holdout, purged)

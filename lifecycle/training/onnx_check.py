@@ -62,15 +62,8 @@ def run_graph(graph: bytes, inputs: ModelInput, where: str) -> Outputs:
 
 def ask_estimator(estimator: Any, inputs: Any, *, classifier: bool, where: str) -> NDArray[np.float64]:
     """Return scikit-learn's own answers: the probability of true, or the prediction."""
-    wanted = "predict_proba" if classifier else "predict"
-    if not hasattr(estimator, wanted):
-        raise TrainingFailed(
-            f"train returned a {type(estimator).__name__}, which has no {wanted}",
-            where=where,
-            mend=f"return a fitted scikit-learn {'classifier' if classifier else 'regressor'} that has {wanted}",
-        )
     try:
-        answers = getattr(estimator, wanted)(inputs)
+        answers = estimator.predict_proba(inputs) if classifier else estimator.predict(inputs)
     except Exception as error:
         raise TrainingFailed(
             f"the returned {type(estimator).__name__} does not answer: {type(error).__name__}: {error}",

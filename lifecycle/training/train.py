@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from featurestore.catalog.catalog import Catalog
 from featurestore.definitions import FeatureService, Label
+from featurestore.retrieval.training_set import TrainingSet
 from gateway.registry.record import ModelRecord
 from lifecycle.errors import TrainingFailed, TrainingRefused
 from lifecycle.training import metrics
@@ -24,7 +25,7 @@ from lifecycle.training.onnx_check import Agreement, Outputs, ask_estimator, com
 from lifecycle.training.onnx_export import CLASSIFIER_OUTPUTS, REGRESSOR_OUTPUTS, export
 from lifecycle.training.run_inputs import code_files, code_state, hash_files, library_versions, refuse_changes
 from lifecycle.training.training_data import TrainingData, joined_inputs
-from lifecycle.training.training_table import LabelledRows, TrainingTable
+from lifecycle.training.training_table import TrainingTable
 
 Progress = Callable[[str], None]
 
@@ -84,7 +85,7 @@ class TrainingReport:
 
 def train_model(
     model: Model,
-    rows: LabelledRows,
+    rows: TrainingSet,
     *,
     catalog: Catalog,
     registry: Registrar,
@@ -119,11 +120,11 @@ def train_model(
     where = f"model {model.name}"
     paths = [*code_files(project), *inputs]
     before = hash_files(paths)
-    service, label = catalog.services[model.service_name], catalog.labels[model.label_name]
+    service, label = _definitions(model, rows, catalog, where)
     progress("splitting in time")
-    table = TrainingTable.of(rows, service, where)
+    table = TrainingTable.of(rows, where)
     split = split_in_time(
-        rows.instants_us,
+        table.instants_us,
         ~table.target.nulls,
         fraction=model.holdout_fraction,
         start_us=model.holdout_from_us,
@@ -152,6 +153,20 @@ def train_model(
     return TrainingReport(registry.register(record, graph), agreement, split, int(table.target.nulls.sum()))
 
 
+def _definitions(model: Model, rows: TrainingSet, catalog: Catalog, where: str) -> tuple[FeatureService, Label]:
+    """Return the model's service and label, once the training set is known to be of these very two."""
+    service, label = catalog.service(model.service_name), catalog.label(model.label_name)
+    found = rows.label_definition
+    if rows.service != service or found is None or found != label:
+        raise TrainingRefused(
+            f"training set {rows.digest[:12]} is of {rows.service.name} and {found.name if found else 'no label'}, "
+            f"not of {service.name} and {label.name} as they are defined now",
+            where=where,
+            mend=f"build one: unskew training-set build --model {model.name} --spine FILE",
+        )
+    return service, label
+
+
 def _fit(model: Model, data: TrainingData, *, classifier: bool, where: str) -> Any:
     if classifier and (data.target.all() or not data.target.any()):
         raise TrainingRefused(
@@ -165,15 +180,22 @@ def _fit(model: Model, data: TrainingData, *, classifier: bool, where: str) -> A
         raise TrainingFailed(
             f"train raised {type(error).__name__}: {error}", where=where, mend="mend the training function"
         ) from error
-    return _checked(estimator, data, where)
+    return _checked(estimator, data, classifier=classifier, where=where)
 
 
-def _checked(estimator: Any, data: TrainingData, where: str) -> Any:
+def _checked(estimator: Any, data: TrainingData, *, classifier: bool, where: str) -> Any:
     if not hasattr(estimator, "fit") or not hasattr(estimator, "n_features_in_"):
         raise TrainingFailed(
             f"train returned {type(estimator).__name__}, which is no fitted scikit-learn estimator",
             where=where,
             mend="fit it on data.inputs and data.target, and return it",
+        )
+    wanted = "predict_proba" if classifier else "predict"
+    if not hasattr(estimator, wanted):
+        raise TrainingFailed(
+            f"train returned a {type(estimator).__name__}, which has no {wanted}",
+            where=where,
+            mend=f"return a fitted scikit-learn {'classifier' if classifier else 'regressor'} that has {wanted}",
         )
     columns = len(data.numeric_names) + len(data.text_names)
     if estimator.n_features_in_ != columns:

@@ -4,25 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from featurestore.definitions import FeatureService
+from featurestore.retrieval.training_set import TrainingSet
+from featurestore.semantics.arrow_column import arrow_type, from_arrow
 from featurestore.semantics.model_input import ModelInput, assemble
-from featurestore.semantics.value import Column
+from featurestore.semantics.value import Column, Timestamp
 from lifecycle.errors import TrainingRefused
 from lifecycle.training.training_data import TrainingData
-
-
-class LabelledRows(Protocol):
-    """What a run needs of a training set."""
-
-    digest: str
-    columns: Mapping[str, Column]
-    label: Column | None
-    instants_us: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -36,7 +28,7 @@ class TrainingTable:
     text_names: tuple[str, ...]
 
     @classmethod
-    def of(cls, rows: LabelledRows, service: FeatureService, where: str) -> TrainingTable:
+    def of(cls, rows: TrainingSet, where: str) -> TrainingTable:
         """Assemble a training set's columns as the gateway assembles a request's.
 
         Raises
@@ -44,10 +36,11 @@ class TrainingTable:
         TrainingRefused
             If the set has no label.
         """
-        if rows.label is None:
+        label = rows.label
+        if label is None:
             raise TrainingRefused("the training set has no label", where=where, mend="build it with the model's label")
-        spec = service.input_spec
-        return cls(assemble(spec, rows.columns), rows.label, rows.instants_us, spec.numeric_names, spec.text_names)
+        spec = rows.service.input_spec
+        return cls(assemble(spec, rows.columns), label, _instants(rows), spec.numeric_names, spec.text_names)
 
     @property
     def classifier(self) -> bool:
@@ -77,3 +70,9 @@ class TrainingTable:
             instants_us=self.instants_us[chosen],
             parameters=parameters,
         )
+
+
+def _instants(rows: TrainingSet) -> NDArray[np.int64]:
+    """Return when each row of the spine asked, microseconds UTC."""
+    column = rows.table.column(rows.record["timestamp_column"]).cast(arrow_type(Timestamp))
+    return from_arrow(column, Timestamp).values

@@ -14,16 +14,18 @@ class Admission:
     ----------
     in_flight
         Requests inside.
+    closed
+        Whether nobody is let in any more.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._open = True
+        self.closed = False
         self.in_flight = 0
 
     def close(self) -> None:
         """Let nobody in any more; those inside finish."""
-        self._open = False
+        self.closed = True
 
     def __enter__(self) -> None:
         if self.in_flight >= self._limit:
@@ -32,7 +34,7 @@ class Admission:
                 mend="send it again after a second, or raise [gateway] in_flight_limit_requests",
                 headers=(("retry-after", "1"),),
             )
-        if not self._open:
+        if self.closed:
             raise NotReady("the gateway is stopping", mend="send it again, to another gateway or after the restart")
         self.in_flight += 1
 

@@ -102,6 +102,13 @@ class RequestShape:
         keys, inputs = self._row(body, "")
         return PredictRequest(True, [keys], [inputs], options)
 
+    def describe(self) -> dict[str, dict[str, str]]:
+        """Return the types of keys and inputs by name, as plain data."""
+        return {
+            "keys": {field.name: str(field.dtype) for field in self.keys},
+            "inputs": {field.name: str(field.dtype) for field in self.inputs},
+        }
+
     def _batch(self, rows: object, options: Options, row_limit: int) -> PredictRequest:
         if type(rows) is not list or not rows:
             self._refuse(

@@ -1,0 +1,1 @@
+"""HTTP: the raw prediction path, and everything else in FastAPI."""

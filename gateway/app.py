@@ -1,0 +1,246 @@
+"""The composition of the gateway: the only chooser of backends, and the whole request path on one screen."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import uvicorn
+
+from featurestore.catalog.applied import load_applied
+from featurestore.catalog.catalog import Catalog
+from featurestore.definitions import FeatureService
+from featurestore.foundation.clock import Clock
+from featurestore.foundation.errors import UnskewError
+from featurestore.online.base import OnlineReader, OnlineStore
+from featurestore.online.open_store import open_store
+from gateway.api.operations import operations
+from gateway.api.predict_route import PredictRoute, Receive, Scope, Send, predicted_model
+from gateway.errors import NotReady, SettingsError
+from gateway.inference.model_pool import ModelPool
+from gateway.observability.event_log import log_events
+from gateway.observability.metrics import (
+    LOG_ERRORS,
+    LOG_FILES,
+    LOG_ROWS,
+    LOG_WAITING,
+    Measures,
+    Reading,
+)
+from gateway.predictionlog.writer import PredictionLog
+from gateway.registry.registry import Registry, open_registry
+from gateway.routing.follower import RouteFollower
+from gateway.serving.feature_fetch import FeatureFetch
+from gateway.serving.predict import Predictor
+from gateway.serving.prediction_round import PredictionRound
+from gateway.serving.route_watch import RouteWatch
+from gateway.serving.served_model import ModelLoader
+from gateway.settings import Settings, load_settings
+
+_logger = logging.getLogger(__name__)
+
+
+class GatewayApp:
+    """The gateway as one ASGI application: predictions on the raw path, all else by FastAPI.
+
+    Attributes
+    ----------
+    startup_error
+        Why the application did not start, if it did not.
+    """
+
+    def __init__(self, settings: Settings, catalog: Catalog) -> None:
+        refuse_other_hosts(settings)
+        self._settings = settings
+        self._catalog = catalog
+        self._clock: Clock = settings.open_clock()
+        self._measures = Measures()
+        self._predictor = Predictor(
+            batch_limit_rows=settings.gateway.batch_limit_rows,
+            in_flight_limit_requests=settings.gateway.in_flight_limit_requests,
+            measures=self._measures,
+        )
+        limit = settings.gateway.body_limit_bytes
+        self._predict = PredictRoute(self._predictor, self._measures, body_limit_bytes=limit)
+        self._operations = operations(self._predictor, self._measures, self._open_registry, self._ping_store)
+        self._registry: Registry | None = None
+        self._store: OnlineStore | None = None
+        self.startup_error: UnskewError | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or run the application's lifespan."""
+        if scope["type"] == "http":
+            model = predicted_model(scope["path"])
+            if model is not None:
+                await self._predict.answer(model, scope, receive, send)
+                return
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        await self._operations(scope, receive, send)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Open the stores, load the models and follow the registry; on leaving, finish and flush the log."""
+        settings = self._settings
+        async with AsyncExitStack() as stack:
+            self._store = store = open_store(settings.online.url)
+            stack.callback(store.close)
+            reader = store.reader()
+            stack.push_async_callback(reader.aclose)
+            self._registry = registry = open_registry(settings.registry.url, settings.registry.artifacts, self._clock)
+            stack.callback(registry.close)
+            log = self._open_log(stack)
+            loader = ModelLoader(ModelPool(registry.artifacts.load), self._catalog, self._round_opener(reader, log))
+            watch = RouteWatch(RouteFollower(registry, loader.load), self._predictor, self._measures)
+            await asyncio.to_thread(watch.refresh)
+            following = asyncio.create_task(watch.run(settings.gateway.route_poll_interval_ms / 1_000))
+            stack.push_async_callback(_cancelled, following)
+            stack.callback(self._predictor.admission.close)
+            yield
+
+    def _open_log(self, stack: AsyncExitStack) -> PredictionLog:
+        section = self._settings.predictions
+        log = PredictionLog(section.path, flush_interval_ms=section.flush_interval_ms, flush_rows=section.flush_rows)
+        stack.push_async_callback(asyncio.to_thread, log.close)
+        self._measures.watch(lambda: _log_readings(log))
+        return log
+
+    def _round_opener(self, reader: OnlineReader, log: PredictionLog) -> Callable[[FeatureService], PredictionRound]:
+        degrade = self._settings.gateway.on_store_error == "degrade"
+
+        def open_round(service: FeatureService) -> PredictionRound:
+            fetch = FeatureFetch(service, reader, self._clock, self._measures, degrade=degrade)
+            return PredictionRound(service, fetch, log)
+
+        return open_round
+
+    def _open_registry(self) -> Registry:
+        if self._registry is None:
+            raise NotReady("the gateway is starting", mend="ask again in a moment")
+        return self._registry
+
+    def _ping_store(self) -> None:
+        if self._store is not None:
+            self._store.ping()
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(self.running())
+            except UnskewError as error:
+                self.startup_error = error
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                return
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def create_app(settings: Settings | None = None, catalog: Catalog | None = None) -> GatewayApp:
+    """Make the gateway of a project; ``uvicorn --factory gateway.app:create_app`` serves it too.
+
+    Parameters
+    ----------
+    settings
+        The project's; by default those of the present folder or above it.
+    catalog
+        Its definitions; by default those of its file, which must be the ones in force (`unskew apply`).
+
+    Raises
+    ------
+    SettingsError, CatalogError, DefinitionError
+        If they cannot be loaded, or the host is not loopback.
+    """
+    settings = load_settings() if settings is None else settings
+    if catalog is None:
+        catalog = load_applied(settings.project.definitions, settings.project.state)
+    return GatewayApp(settings, catalog)
+
+
+def serve(settings: Settings, catalog: Catalog | None = None, *, announce: Callable[[str], None] | None = None) -> None:
+    """Serve a project until a signal says stop; then answer what is in work, flush the log, and return.
+
+    Parameters
+    ----------
+    announce
+        Called once with the base URL, when the port is bound and before models are loaded.
+
+    Raises
+    ------
+    UnskewError
+        If it cannot start: host not loopback, port taken, store or registry not to be opened.
+    """
+    app = create_app(settings, catalog)
+    log_events()
+    listening = _listen(settings)
+    host, port = listening.getsockname()[:2]
+    if announce is not None:
+        announce(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=settings.gateway.shutdown_grace_s,
+    )
+    with listening:
+        uvicorn.Server(config).run(sockets=[listening])
+    if app.startup_error is not None:
+        raise app.startup_error
+
+
+def refuse_other_hosts(settings: Settings) -> None:
+    """Raise `SettingsError` unless the gateway would listen on a loopback address only: it has no API keys yet."""
+    host = settings.gateway.host
+    try:
+        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise SettingsError(
+            f"[gateway] host = {host!r} is not a loopback address, and requests are not authenticated",
+            where=str(settings.file),
+            mend='use "127.0.0.1", and let a proxy on this machine authenticate others',
+        )
+
+
+def _listen(settings: Settings) -> socket.socket:
+    host, port = settings.gateway.host, settings.gateway.port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise SettingsError(
+            f"cannot listen on {host} port {port}: {error.strerror}",
+            where=str(settings.file),
+            mend="stop what listens there, or set another [gateway] port (0 takes a free one)",
+        ) from None
+    return listening
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+
+
+def _log_readings(log: PredictionLog) -> list[Reading]:
+    counters = log.counters()
+    return [
+        (LOG_ROWS, ("written",), float(counters.written)),
+        (LOG_ROWS, ("dropped",), float(counters.dropped)),
+        (LOG_WAITING, (), float(counters.waiting)),
+        (LOG_FILES, (), float(counters.files)),
+        (LOG_ERRORS, (), float(counters.errors)),
+    ]

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from featurestore.foundation.clock import (
+    EARLIEST_US,
+    LATEST_US,
+    FixedClock,
+    StartedClock,
+    SystemClock,
+    format_duration,
+    format_instant,
+    open_clock,
+    parse_duration,
+    parse_instant,
+)
+from featurestore.foundation.errors import ClockError
+
+
+def test_the_system_clock_tells_microseconds_utc() -> None:
+    told = SystemClock().now_us()
+    assert abs(told - time.time_ns() // 1000) < 5_000_000  # noqa: TID251 - the very thing that is compared
+
+
+def test_a_fixed_clock_stands_still_until_it_is_set() -> None:
+    clock = FixedClock(5)
+    assert (clock.now_us(), clock.now_us()) == (5, 5)
+    clock.set(3)
+    assert clock.now_us() == 3
+
+
+def test_a_started_clock_runs_on_from_its_start() -> None:
+    clock = StartedClock(1_000)
+    first = clock.now_us()
+    time.sleep(0.002)
+    assert 1_000 <= first < clock.now_us() < 1_000 + 60_000_000
+
+
+@pytest.mark.parametrize("specification", ["", "fixed", "fixed:", "from:", "sundial", "system:1", "fixed:yesterday"])
+def test_an_unknown_clock_is_refused_with_a_mend(specification: str) -> None:
+    with pytest.raises(ClockError) as refused:
+        open_clock(specification)
+    assert refused.value.mend
+
+
+def test_clocks_are_opened_by_their_specification() -> None:
+    assert open_clock("fixed:2017-12-31T00:00:00Z").now_us() == parse_instant("2017-12-31T00:00:00Z")
+    assert isinstance(open_clock("system"), SystemClock)
+    assert isinstance(open_clock("from:2017-12-31T00:00:00+01:00"), StartedClock)
+
+
+@given(st.integers(EARLIEST_US, LATEST_US))
+def test_an_instant_survives_the_trip_through_text(instant_us: int) -> None:
+    assert parse_instant(format_instant(instant_us)) == instant_us
+
+
+def test_instants_are_microseconds_since_1970_in_utc() -> None:
+    moment = datetime(2017, 3, 4, 5, 6, 7, 89, tzinfo=UTC)
+    assert parse_instant("2017-03-04T06:06:07.000089+01:00") == round(moment.timestamp()) * 1_000_000 + 89
+
+
+@pytest.mark.parametrize(
+    "text", ["2017-12-31T00:00:00", "2017-12-31", "31.12.2017", "", "2017-12-31T00:00:00.1234567Z"]
+)
+def test_an_instant_without_zone_or_beyond_the_microsecond_is_refused(text: str) -> None:
+    with pytest.raises(ClockError):
+        parse_instant(text)
+
+
+@given(st.integers(0, 10**15))
+def test_a_duration_survives_the_trip_through_text(duration_us: int) -> None:
+    assert parse_duration(format_duration(duration_us)) == duration_us
+
+
+def test_durations_add_up() -> None:
+    assert parse_duration("1d12h") == 36 * 3600 * 1_000_000
+    assert parse_duration("2w") == parse_duration("14d")
+
+
+@pytest.mark.parametrize("text", ["", "30", "d", "-1d", "1.5d", "1 d", "30days", "1y"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(ClockError):
+        parse_duration(text)

@@ -2,5 +2,5 @@
 
 It knows no file and no database. An engine (DuckDB here, a distributed one later) delivers the event versions of some
 keys in the total order; everything after that happens in this package, partitioned by key if need be. Measured
-against the same join in SQL in ``docs/decisions/0001-point-in-time-in-numpy.md``.
+against the same join in SQL in ``docs/decisions/0003-point-in-time-in-numpy.md``.
 """

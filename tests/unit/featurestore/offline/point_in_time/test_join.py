@@ -33,10 +33,13 @@ def _rows(draw: random.Random) -> EventRows:
     events.sort(key=lambda event: event[:4])
     codes = np.array([event[0] for event in events])
     keys, codes = np.unique(codes, return_inverse=True)
+    event_us, enter_us, leave_us = (np.array([event[part] for event in events], dtype=np.int64) for part in (1, 4, 5))
     return EventRows(
         column(Int64, keys.tolist()),
         codes.astype(np.int64),
-        *(np.array([event[part] for event in events], dtype=np.int64) for part in (1, 4, 5)),
+        event_us,
+        enter_us,
+        leave_us,
         {
             "f": column(Float64, [event[6] for event in events]),
             "i": column(Int64, [event[7] for event in events]),

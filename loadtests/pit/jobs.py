@@ -11,12 +11,13 @@ from loadtests.pit.workload import Workload
 
 Job = Callable[[], pa.Table]
 
-OPENERS: dict[str, Callable[[Workload], Job | None]] = {
+OPENERS: dict[str, Callable[[Workload], Job]] = {
     "ours_windows": ours.open_windows,
     "handwritten_windows": handwritten.open_windows,
     "handwritten_windows_without_corrections": handwritten.open_windows_without_corrections,
     "ours_latest": ours.open_latest,
     "asof_latest": bare_asof.open_latest,
+    "ours_training_set": ours.open_training_set,
     "ours_extremes": ours.open_extremes,
     "handwritten_extremes": handwritten.open_extremes,
 }
@@ -25,6 +26,5 @@ RARE = frozenset({"ours_extremes", "handwritten_extremes"})
 
 
 def open_jobs(workload: Workload) -> dict[str, Job]:
-    """Open every job that is there."""
-    opened = {name: opener(workload) for name, opener in OPENERS.items()}
-    return {name: job for name, job in opened.items() if job is not None}
+    """Open every job."""
+    return {name: opener(workload) for name, opener in OPENERS.items()}

@@ -40,12 +40,14 @@ RATIOS = {
 }
 OTHER_RATIOS = {
     "windows_vs_handwritten_without_corrections": ("ours_windows", "handwritten_windows_without_corrections"),
+    "training_set_vs_handwritten": ("ours_training_set", "handwritten_windows"),
     "latest_vs_asof": ("ours_latest", "asof_latest"),
     "extremes_vs_handwritten": ("ours_extremes", "handwritten_extremes"),
 }
 EQUAL = [
     ("ours_windows", "handwritten_windows", WINDOW_COLUMNS),
     ("handwritten_windows", "handwritten_windows_without_corrections", WINDOW_COLUMNS),
+    ("ours_training_set", "ours_windows", WINDOW_COLUMNS),
     ("ours_latest", "asof_latest", LATEST_COLUMNS),
     ("asof_latest", FEAST, LATEST_COLUMNS),
     ("ours_extremes", "handwritten_extremes", EXTREME_COLUMNS),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import logging
+import signal
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 import uvicorn
 
@@ -40,8 +41,6 @@ from gateway.serving.prediction_round import PredictionRound
 from gateway.serving.route_watch import RouteWatch
 from gateway.serving.served_model import ModelLoader
 from gateway.settings import Settings, load_settings
-
-_logger = logging.getLogger(__name__)
 
 
 class GatewayApp:
@@ -193,9 +192,26 @@ def serve(settings: Settings, catalog: Catalog | None = None, *, announce: Calla
         timeout_graceful_shutdown=settings.gateway.shutdown_grace_s,
     )
     with listening:
-        uvicorn.Server(config).run(sockets=[listening])
+        _Server(config).run(sockets=[listening])
     if app.startup_error is not None:
         raise app.startup_error
+
+
+class _Server(uvicorn.Server):
+    """A server that returns when a signal has stopped it, where uvicorn would raise the signal again."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop at SIGINT or SIGTERM, at once at the second; put the old handlers back on leaving."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        old = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in old.items():
+                signal.signal(number, handler)
 
 
 def refuse_other_hosts(settings: Settings) -> None:

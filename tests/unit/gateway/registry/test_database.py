@@ -67,9 +67,14 @@ def test_the_log_is_written_ahead_and_synced_in_full(tmp_path: Path):
 
 def test_a_failed_writing_is_undone(tmp_path: Path):
     opened = Database(f"sqlite:{tmp_path}/registry.db")
-    with pytest.raises(ZeroDivisionError), opened.writing() as connection:
-        connection.execute(text(f"INSERT {ENTRY_SQL}"))
-        raise ZeroDivisionError
+
+    def add_and_fail() -> None:
+        with opened.writing() as connection:
+            connection.execute(text(f"INSERT {ENTRY_SQL}"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        add_and_fail()
     with opened.reading() as connection:
         assert connection.execute(text("SELECT count(*) FROM history")).scalar_one() == 0
     opened.close()

@@ -93,7 +93,7 @@ class TestGet:
 
     @pytest.mark.parametrize("selector", [0, 4, "4", -1, "champion", "challenger", "newest"])
     def test_an_unknown_version_tells_which_there_are(self, three_versions, selector):
-        with pytest.raises(ModelUnknown, match="model spend has no version .*versions 1 to 3"):
+        with pytest.raises(ModelUnknown, match=r"model spend has no version .*versions 1 to 3"):
             three_versions.get("spend", selector)
 
 

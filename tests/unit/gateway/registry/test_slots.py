@@ -1,6 +1,6 @@
 from collections import Counter
 from fractions import Fraction
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import pytest
 from hypothesis import given
@@ -97,4 +97,4 @@ def test_weights_that_make_no_shares_are_refused(weights, message):
 def test_runs_are_lossless(table):
     runs = encode_runs(table)
     assert decode_runs(runs) == table
-    assert all(one[0] != two[0] for one, two in zip(runs, runs[1:], strict=False))
+    assert all(one[0] != two[0] for one, two in pairwise(runs))

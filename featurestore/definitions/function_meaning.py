@@ -30,9 +30,8 @@ _IMPURE_BUILTINS = frozenset({
     "__import__", "breakpoint", "compile", "delattr", "eval", "exec", "globals", "hash", "id", "input", "locals",
     "object", "open", "print", "setattr", "vars",
 })  # fmt: skip
-_IMPURE_ATTRIBUTES = frozenset(
-    {"numpy.random", "datetime.datetime.now", "datetime.datetime.utcnow", "datetime.date.today"}
-)
+_IMPURE_PARTS = ("numpy.random", "datetime.datetime.now", "datetime.datetime.utcnow", "datetime.date.today")
+_MORE_THAN_INPUTS = "which depends on more than the inputs"
 _PURE_DATA = (bool, int, float, complex, str, bytes)
 _LIBRARY_FOLDERS = tuple(
     {Path(sysconfig.get_path(kind)).resolve() for kind in ("stdlib", "platstdlib", "purelib", "platlib")}
@@ -129,10 +128,8 @@ class _Reader:
 
     def _check_attribute(self, owner: Any, attribute: str, shown: str) -> None:
         owner_name = owner.__name__ if isinstance(owner, ModuleType) else f"{owner.__module__}.{owner.__qualname__}"
-        if f"{owner_name}.{attribute}" in _IMPURE_ATTRIBUTES:
-            raise self._refuse(
-                f"it uses {shown}.{attribute}, which differs from one call to the next", "compute from the inputs alone"
-            )
+        if _impure(f"{owner_name}.{attribute}"):
+            raise self._refuse(f"it uses {shown}.{attribute}, {_MORE_THAN_INPUTS}", "compute from the inputs alone")
 
     def _value(self, value: Any, shown: str) -> Any:
         if value is None or isinstance(value, _PURE_DATA):
@@ -161,17 +158,13 @@ class _Reader:
                 f"it refers to {shown}, a {type(value).__name__}, whose meaning cannot be pinned down",
                 "refer to functions, numbers, text, tuples, dicts and arrays only, or hand it in as an input",
             )
-        if named.partition(".")[0] in _IMPURE_MODULES or named.removeprefix("builtins.") in _IMPURE_BUILTINS:
-            raise self._refuse(
-                f"it uses {shown}, which depends on more than the inputs", "compute from the inputs alone"
-            )
+        if _impure(named):
+            raise self._refuse(f"it uses {shown}, {_MORE_THAN_INPUTS}", "compute from the inputs alone")
         return ["library", named]
 
     def _module(self, module: ModuleType, shown: str) -> Any:
-        if module.__name__.partition(".")[0] in _IMPURE_MODULES or module.__name__ in _IMPURE_ATTRIBUTES:
-            raise self._refuse(
-                f"it uses module {shown}, which depends on more than the inputs", "compute from the inputs alone"
-            )
+        if _impure(module.__name__):
+            raise self._refuse(f"it uses module {shown}, {_MORE_THAN_INPUTS}", "compute from the inputs alone")
         if not _in_library(getattr(module, "__file__", None)):
             raise self._refuse(f"it uses module {shown} as a value", f"name what you use of it, as in {shown}.function")
         return ["library", module.__name__]
@@ -181,6 +174,13 @@ class _Reader:
     ) -> DefinitionError:
         place = self.where if node is None or code is None else f"{code.co_filename}:{node.lineno}: {self.where}"
         return DefinitionError(what, where=place, mend=mend)
+
+
+def _impure(name: str) -> bool:
+    """Whether what a library calls so, or part of it, is known to depend on more than its arguments."""
+    if name.partition(".")[0] in _IMPURE_MODULES or name.removeprefix("builtins.") in _IMPURE_BUILTINS:
+        return True
+    return any(f"{name}.".startswith(f"{part}.") for part in _IMPURE_PARTS)
 
 
 def definition_tree(code: CodeType) -> ast.FunctionDef | None:

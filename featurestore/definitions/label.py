@@ -11,6 +11,7 @@ from featurestore.definitions.entity import Entity
 from featurestore.definitions.feature_view import FeatureRef, FeatureView, describe_aggregate
 from featurestore.definitions.request_feature import RequestFeature, describe_input
 from featurestore.definitions.written_value import stored_value, value_example
+from featurestore.foundation.errors import DefinitionError
 from featurestore.semantics.aggregate import COUNTING, Aggregate
 from featurestore.semantics.value import Bool, DType
 
@@ -82,7 +83,7 @@ class Label(Definition):
             raise self.refuse(
                 f"{aggregate.written} has a window of its own", "leave its over out: the label's own counts"
             )
-        self._set(aggregate=aggregate.resolve(of.column_dtype, self.label, self.over_us))
+        self._set(aggregate=aggregate.resolve(self._column_dtype, self.label, self.over_us))
         self._set(empty=empty, stored_empty=self._checked_empty(empty))
         self._set(exceeds=exceeds)
         if exceeds is not None:
@@ -119,6 +120,12 @@ class Label(Definition):
     def _set(self, **fields: object) -> None:
         for name, value in fields.items():
             object.__setattr__(self, name, value)
+
+    def _column_dtype(self, name: str) -> DType:
+        try:
+            return self.of.column_dtype(name)
+        except DefinitionError as error:
+            raise self.refuse(f"{self.of.label}: {error.what}", error.mend) from None
 
     def _checked_empty(self, empty: object) -> Any:
         if empty is None:

@@ -203,12 +203,13 @@ class RequestFeature(Definition):
         """Refuse a function that does not take its inputs, or plainly takes them in another order."""
         if not inspect.isfunction(self.function) or self.function.__name__ == "<lambda>":
             raise self.refuse(f"the function is {shown(self.function)}", "decorate a plain function, written with def")
-        parameters = inspect.signature(self.function).parameters.values()
+        signature = inspect.signature(self.function)
+        parameters = signature.parameters.values()
         names = [parameter.name for parameter in parameters]
         plain = all(parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD for parameter in parameters)
         if not plain or len(names) != len(self.inputs):
             raise self.refuse(
-                f"the function takes ({', '.join(map(str, parameters))}) for {len(self.inputs)} inputs",
+                f"the function takes {signature} for {len(self.inputs)} inputs",
                 "give it one plain parameter per input, in order",
             )
         short = [given.name.rpartition(".")[2] for given in self.inputs]

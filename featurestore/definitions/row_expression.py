@@ -39,12 +39,12 @@ _TEXT: tuple[type[exp.Expr], ...] = (
 )  # fmt: skip
 _TIME: tuple[type[exp.Expr], ...] = (
     exp.Extract, exp.TimestampTrunc, exp.DateTrunc, exp.DateDiff, exp.TimeToUnix, exp.Interval, exp.AtTimeZone,
-    exp.Year, exp.Quarter, exp.Month, exp.Week, exp.Day, exp.DayOfWeek, exp.DayOfMonth, exp.DayOfYear, exp.Hour,
-    exp.Minute, exp.Second, exp.Dayname, exp.Monthname,
+    exp.Year, exp.Quarter, exp.Month, exp.Week, exp.Day, exp.DayOfWeek, exp.DayOfWeekIso, exp.DayOfMonth,
+    exp.DayOfYear, exp.Hour, exp.Minute, exp.Second, exp.Dayname, exp.Monthname,
 )  # fmt: skip
 _GRAMMAR: tuple[type[exp.Expr], ...] = (
     exp.Column, exp.Identifier, exp.Literal, exp.Null, exp.Paren, exp.Case, exp.If, exp.Coalesce, exp.Nullif, exp.Cast,
-    exp.TryCast, exp.DataType, exp.DataTypeParam, exp.Var, exp.Tuple,
+    exp.TryCast, exp.DataType, exp.DataTypeParam, exp.Var, exp.Tuple, exp.Escape,
 )  # fmt: skip
 _ALLOWED = frozenset((*_LOGIC, *_ARITHMETIC, *_TEXT, *_TIME, *_GRAMMAR))
 _BOOLEAN_FUNCTIONS = frozenset({"isfinite", "prefix", "suffix"})

@@ -147,7 +147,9 @@ def _command(name: str, command: Any) -> str:
 
 
 def _metavar(argument: Any) -> str:
-    name = str(argument.metavar or argument.name).upper()
+    if argument.metavar:
+        return str(argument.metavar)
+    name = str(argument.name).upper()
     return name if argument.required else f"[{name}]"
 
 

@@ -3,12 +3,12 @@
 from tests.architecture.linting import REPOSITORY, STOREYS
 
 
-def test_each_unit_test_stands_at_the_mirrored_path_of_a_module():
+def test_each_folder_of_unit_tests_mirrors_a_package():
+    """A file is named for its module, or for what several modules of the package do together."""
     unit = REPOSITORY / "tests" / "unit"
-    strays = []
-    for storey in STOREYS:
-        for test in sorted((unit / storey).rglob("test_*.py")):
-            subject = REPOSITORY / test.parent.relative_to(unit) / test.stem.removeprefix("test_")
-            if not (subject.with_suffix(".py").exists() or subject.is_dir()):
-                strays.append(str(test.relative_to(unit)))
-    assert strays == []
+    folders = {test.parent.relative_to(unit) for test in unit.rglob("test_*.py") if test.parent != unit}
+    assert [str(folder) for folder in folders if not (REPOSITORY / folder / "__init__.py").exists()] == []
+
+
+def test_each_top_level_folder_of_unit_tests_is_a_storey():
+    assert {path.parent.name for path in (REPOSITORY / "tests" / "unit").glob("*/*")} <= {*STOREYS, "__pycache__"}

@@ -5,7 +5,7 @@ CRC-32, is a Redis hash tag, so that all a write touches lives in one slot, and 
 are named by the first 16 hexadecimal digits of their digest: revisions of a view live side by side.
 
 An entity key is written ``i:<decimal>`` (Int64) or ``s:<UTF-8>`` (String). A whole key has at most 511 bytes, LMDB's
-limit, kept on every store so that a project can move between them; which leaves an entity key 476 bytes.
+limit, kept on every store so that a project can move between them; which leaves a string key 477 bytes.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Readers never wait for the writer, nor it for them; a read sees the last commit of any process. A commit is synced to
 disk before `LmdbStore.put_many` returns. LMDB allows one handle of a file in a process, so all stores of one path share
-it.
+it; a process that was forked opens its own.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ class LmdbStore:
 
     def __init__(self, path: Path, initial_map_bytes: int = INITIAL_MAP_BYTES) -> None:
         self.name = f"lmdb:{path}"
-        self._file: _SharedFile | None = _acquire(path, initial_map_bytes)
+        self._path = path
+        self._initial_map_bytes = initial_map_bytes
+        self._file: _SharedFile | None = _files.acquire(path, initial_map_bytes)
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return the values of ``keys`` in order, all as of one commit."""
@@ -59,13 +61,15 @@ class LmdbStore:
 
     def close(self) -> None:
         """Let go of the file, which closes when no other store of the process holds it."""
-        if self._file is not None:
-            _release(self._file)
-            self._file = None
+        if self._file is not None and not self._file.inherited:
+            _files.release(self._file)
+        self._file = None
 
     def _open(self) -> _SharedFile:
         if self._file is None:
             raise OnlineStoreUnavailable("the store is closed", where=self.name)
+        if self._file.inherited:
+            self._file = _files.acquire(self._path, self._initial_map_bytes)
         return self._file
 
 
@@ -93,7 +97,7 @@ class _SharedFile:
     def __init__(self, path: Path, initial_map_bytes: int) -> None:
         self.path = path
         self.holders = 0
-        self.process = os.getpid()
+        self.inherited = False
         self._reading = Lock()
         self._writing = Lock()
         self._environment = self._guard(lambda: self._make(initial_map_bytes))
@@ -112,6 +116,11 @@ class _SharedFile:
     def close(self) -> None:
         with self._writing, self._reading:
             self._environment.close()
+
+    def abandon(self) -> None:
+        """Close the child's copy of its parent's handle; LMDB leaves the parent's locks and readers alone."""
+        self.inherited = True
+        self._environment.close()
 
     def _make(self, initial_map_bytes: int) -> lmdb.Environment:
         self.path.mkdir(parents=True, exist_ok=True)
@@ -170,24 +179,36 @@ def _put(transaction: lmdb.Transaction, put: Put) -> bool:
     return True
 
 
-_shared: dict[Path, _SharedFile] = {}
-_shared_lock = Lock()
+class _SharedFiles:
+    """The files that this process has open, by path, with how many stores hold each."""
+
+    def __init__(self) -> None:
+        self._open: dict[Path, _SharedFile] = {}
+        self._lock = Lock()
+
+    def acquire(self, path: Path, initial_map_bytes: int) -> _SharedFile:
+        with self._lock:
+            path = path.resolve()
+            file = self._open.get(path)
+            if file is None:
+                file = self._open[path] = _SharedFile(path, initial_map_bytes)
+            file.holders += 1
+            return file
+
+    def release(self, file: _SharedFile) -> None:
+        with self._lock:
+            file.holders -= 1
+            if file.holders == 0:
+                file.close()
+                del self._open[file.path]
+
+    def abandon(self) -> None:
+        """Begin afresh in the child of a fork, in which another thread of the parent may have held the lock."""
+        self._lock = Lock()
+        for file in self._open.values():
+            file.abandon()
+        self._open.clear()
 
 
-def _acquire(path: Path, initial_map_bytes: int) -> _SharedFile:
-    """Return the process's handle of a path, counted. A handle from before a fork is not ours: open another."""
-    with _shared_lock:
-        path = path.resolve()
-        file = _shared.get(path)
-        if file is None or file.process != os.getpid():
-            file = _shared[path] = _SharedFile(path, initial_map_bytes)
-        file.holders += 1
-        return file
-
-
-def _release(file: _SharedFile) -> None:
-    with _shared_lock:
-        file.holders -= 1
-        if file.holders == 0:
-            file.close()
-            _shared.pop(file.path, None)
+_files = _SharedFiles()
+os.register_at_fork(after_in_child=_files.abandon)

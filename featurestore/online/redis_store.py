@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 
 from redis import Redis
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError
+from redis.exceptions import NoScriptError, RedisError
 from redis.retry import Retry
 
 from featurestore.online.base import Put, PutReport
@@ -94,14 +94,12 @@ class RedisStore:
     def _guard(self, action: Callable[[], T]) -> T:
         try:
             return action()
-        except OutOfMemoryError as error:
-            raise OnlineStoreUnavailable(
-                "Redis is out of memory", where=self.name, mend="raise its maxmemory, or remove what is not needed"
-            ) from error
         except RedisError as error:
-            raise OnlineStoreUnavailable(
-                f"Redis says: {error}", where=self.name, mend="check that the server runs and the URL is right"
-            ) from error
+            if "OOM command not allowed" in str(error):
+                mend = "raise its maxmemory, or remove what is not needed"
+                raise OnlineStoreUnavailable("Redis is out of memory", where=self.name, mend=mend) from error
+            mend = "check that the server runs and the URL is right"
+            raise OnlineStoreUnavailable(f"Redis says: {error}", where=self.name, mend=mend) from error
 
 
 def _client(address: RedisAddress) -> Redis:

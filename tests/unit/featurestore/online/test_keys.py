@@ -1,0 +1,75 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from featurestore.online.errors import EntityKeyError
+from featurestore.online.keys import (
+    MAX_ENTITY_KEY_BYTES,
+    MAX_KEY_BYTES,
+    NOBODY,
+    ViewKeys,
+    bucket,
+    bucket_of,
+    key_encoder,
+)
+from featurestore.semantics.value import Int64, String
+
+KEYS = ViewKeys("0123456789abcdef" * 4)
+integer = key_encoder(Int64, "household")
+text = key_encoder(String, "shop")
+
+
+def test_a_key_reads_as_documented_and_never_changes():
+    assert KEYS.row(integer(42)) == b"unskew:{5a4}:r:0123456789abcdef:i:42"
+    assert KEYS.log(text("Zürich")) == b"unskew:{24b}:l:0123456789abcdef:s:Z\xc3\xbcrich"
+
+
+def test_row_and_log_of_a_key_share_the_bucket_and_so_do_all_views_of_it():
+    other = ViewKeys("f" * 64)
+    stored = [KEYS.row(integer(7)), KEYS.log(integer(7)), other.row(integer(7))]
+    assert len({bucket_of(key) for key in stored}) == 1
+    assert int(bucket_of(stored[0]), 16) == bucket(integer(7))
+
+
+def test_keys_spread_over_the_buckets():
+    counts = Counter(bucket(integer(i)) for i in range(100_000))
+    assert len(counts) == 4096
+    assert max(counts.values()) < 3 * 100_000 / 4096
+
+
+@given(st.integers(-(2**63), 2**63 - 1), st.integers(-(2**63), 2**63 - 1))
+def test_different_integers_have_different_keys(left, right):
+    assert (integer(left) == integer(right)) == (left == right)
+
+
+@given(st.text(max_size=60), st.text(max_size=60))
+def test_different_strings_have_different_keys_and_none_is_nobodys(left, right):
+    assert (text(left) == text(right)) == (left == right)
+    assert text(left) != NOBODY
+
+
+def test_numpy_integers_are_keys():
+    assert integer(np.int64(5)) == integer(5)
+    assert integer(np.uint8(5)) == integer(5)
+
+
+@pytest.mark.parametrize("value", [True, "5", 5.0, None, 2**63, -(2**63) - 1, [1]])
+def test_what_is_no_integer_key_is_refused_by_name(value):
+    with pytest.raises(EntityKeyError, match="entity 'household'"):
+        integer(value)
+
+
+@pytest.mark.parametrize("value", [5, b"x", None, "\ud800"])
+def test_what_is_no_string_key_is_refused_by_name(value):
+    with pytest.raises(EntityKeyError, match="entity 'shop'"):
+        text(value)
+
+
+def test_the_longest_string_key_just_fits_and_a_longer_one_is_refused():
+    assert len(KEYS.row(text("x" * MAX_ENTITY_KEY_BYTES))) == MAX_KEY_BYTES
+    assert MAX_ENTITY_KEY_BYTES == 477
+    with pytest.raises(EntityKeyError, match="478 bytes, and at most 477"):
+        text("x" * (MAX_ENTITY_KEY_BYTES + 1))

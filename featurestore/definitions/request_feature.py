@@ -111,7 +111,7 @@ class RequestFeature(Definition):
         result = null_column(self.dtype, n)
         whole = ~absent
         if whole.any():
-            result.values[whole] = self._computed([np.ascontiguousarray(part.values[whole]) for part in given])
+            result.values[whole] = self._computed([part.values[whole] for part in given])
         return Column(self.dtype, result.values, absent)
 
     def check_batch_invariance(self, columns: Mapping[str, Column]) -> None:

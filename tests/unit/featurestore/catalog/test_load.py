@@ -103,7 +103,8 @@ def test_projects_load_side_by_side(tmp_path: Path) -> None:
     assert not {"keys", "features"} & (set(sys.modules) - before_modules)
 
 
-def test_a_change_in_a_module_beside_is_seen(tmp_path: Path) -> None:
+def test_a_change_in_a_module_beside_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     text = FEATURES.replace("import numpy as np", "import numpy as np\nimport rates") + (
         "\n@request_feature(inputs=[Request('x', Float64)], dtype=Float64)\ndef scaled(x):\n    return x * rates.RATE\n"
     )

@@ -43,7 +43,7 @@ class Axis:
             offset = np.clip(instants_us, self.start, self.start + self.width - 2) - (self.start - 1)
             offset[instants_us < self.start] = 0
         else:
-            offset = np.searchsorted(self.instants, instants_us, side="right")
+            offset = _ranks(self.instants, instants_us)
         return codes * np.int64(self.width) + offset
 
     def code_of(self, packed: Integers) -> Integers:
@@ -51,12 +51,21 @@ class Axis:
         return packed // np.int64(self.width)
 
 
+def _ranks(instants: Integers, wanted: Integers) -> Integers:
+    """Return how many of the sorted ``instants`` are at or before each wanted one, searched for in order."""
+    order = np.argsort(wanted)
+    ranks = np.empty(len(wanted), dtype=np.int64)
+    ranks[order] = np.searchsorted(instants, wanted[order], side="right")
+    return ranks
+
+
 def _axis(n_codes: int, edges: list[Integers], *, rank_always: bool) -> Axis:
     start = min(int(edge.min()) for edge in edges)
     width = max(int(edge.max()) for edge in edges) - start + 2
     if n_codes * width < AXIS_LIMIT and not rank_always:
         return Axis(start, width, None)
-    instants = np.unique(np.concatenate(edges))
+    instants = np.sort(np.concatenate(edges))
+    instants = instants[np.append(True, instants[1:] != instants[:-1])]
     return Axis(0, len(instants) + 1, instants)
 
 

@@ -6,19 +6,21 @@ model adds its numeric inputs, NaN counting -1, and gives them back beside the s
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import numpy as np
+import pyarrow.parquet as pq
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from featurestore.catalog.applied import apply
@@ -34,6 +36,7 @@ from featurestore.online.view_format import ViewFormat
 from featurestore.semantics.aggregate import EventLog
 from featurestore.semantics.interval import NEVER_US
 from featurestore.semantics.value import column
+from gateway.app import GatewayApp, serve
 from gateway.registry.record import ModelRecord, Threshold
 from gateway.registry.registry import Registry, open_registry
 from gateway.settings import Settings, load_settings
@@ -291,15 +294,74 @@ def stop(process: subprocess.Popen[str], with_signal: int = signal.SIGTERM) -> i
     return status
 
 
+class LocalGateway:
+    """The gateway of a project in this process, on an event loop of its own, without a socket."""
+
+    def __init__(self, project: ServingProject, **changes: Any) -> None:
+        self.app = GatewayApp(changed(project.settings, **changes), project.catalog)
+        self._runner = asyncio.Runner()
+        self._client = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://gateway")
+        self._running = self.app.running()
+
+    def __enter__(self) -> Self:
+        self.run(self._running.__aenter__())
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with self._runner:
+            self.run(self._running.__aexit__(None, None, None))
+            self.run(self._client.aclose())
+
+    def run(self, work: Coroutine[Any, Any, Any] | Awaitable[Any]) -> Any:
+        """Run something on the gateway's loop, and return what it returns."""
+
+        async def awaited() -> Any:
+            return await work
+
+        return self._runner.run(awaited())
+
+    def get(self, path: str) -> httpx.Response:
+        response: httpx.Response = self.run(self._client.get(path))
+        return response
+
+    def post(self, path: str, **content: Any) -> httpx.Response:
+        response: httpx.Response = self.run(self._client.post(path, **content))
+        return response
+
+    def predict(self, body: Any, model: str = "spend") -> httpx.Response:
+        return self.post(f"/v1/models/{model}/predict", json=body)
+
+    def predict_together(self, bodies: Sequence[Any], model: str = "spend") -> list[httpx.Response]:
+        """Send several requests at one moment."""
+        path = f"/v1/models/{model}/predict"
+
+        async def all_of_them() -> list[httpx.Response]:
+            return await asyncio.gather(*(self._client.post(path, json=body) for body in bodies))
+
+        responses: list[httpx.Response] = self.run(all_of_them())
+        return responses
+
+    def settle(self) -> None:
+        """Let the gateway catch up with the registry."""
+        self.run(asyncio.sleep(0.15))
+
+
+def changed(settings: Settings, **gateway: Any) -> Settings:
+    """Return settings with other keys in [gateway]."""
+    return settings.model_copy(update={"gateway": settings.gateway.model_copy(update=gateway)})
+
+
+def logged(project: ServingProject, model: str = "spend") -> list[dict[str, Any]]:
+    """Return what the prediction log holds of a model, a dict per row, in order of its sequence."""
+    rows: list[dict[str, Any]] = []
+    for file in sorted((project.settings.predictions.path / model).rglob("*.parquet")):
+        rows += pq.ParquetFile(file).read().to_pylist()
+    return sorted(rows, key=lambda row: row["sequence"])
+
+
 def log_lines(project: ServingProject) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (project.folder / "gateway.log").read_text().splitlines()]
 
 
-def without_version(record: ModelRecord) -> ModelRecord:
-    return replace(record, version=0, artifact_digest="", created_at_us=0)
-
-
 if __name__ == "__main__":
-    from gateway.app import serve
-
     serve(load_settings(Path(sys.argv[1])), announce=lambda url: print(url, flush=True))

@@ -56,11 +56,12 @@ def test_those_that_come_while_a_round_is_under_way_go_together_into_the_next():
     asyncio.run(scenario())
 
 
-def test_nobody_waits_for_a_timer():
+def test_nobody_waits_for_a_timer(monkeypatch):
     async def scenario():
         loop = asyncio.get_running_loop()
         coalescer = Coalescer(Rounds().work)
-        loop.call_later = loop.call_at = lambda *_: pytest.fail("a timer was set")  # type: ignore[method-assign]
+        for timer in ("call_later", "call_at"):
+            monkeypatch.setattr(loop, timer, lambda *_: pytest.fail("a timer was set"))
         assert await coalescer.submit(1) == 2
 
     asyncio.run(scenario())

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,7 +45,7 @@ def test_a_batch_answers_as_its_rows_alone_do(project):
 
 def test_refusing_names_the_features_and_leaves_the_others_alone(project):
     project.deploy("strict", "strict_inputs")
-    bodies = [{"keys": {"household_id": key}, "inputs": {"points": 3}} for key in (17, 18, 20, 17)]
+    bodies: list[Any] = [{"keys": {"household_id": key}, "inputs": {"points": 3}} for key in (17, 18, 20, 17)]
     bodies.append({"keys": {"household_id": 17}, "inputs": {"points": None}})
     with LocalGateway(project) as gateway:
         answers = gateway.predict_together(bodies, "strict")

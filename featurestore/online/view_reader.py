@@ -37,7 +37,7 @@ class ViewReader:
     def __init__(self, view: FeatureView) -> None:
         self.view = view
         self.format = ViewFormat(view)
-        self._remembered: dict[bytes, bytes] = {}
+        self._remembered: dict[Any, tuple[bytes, bytes]] = {}
 
     def row_keys(self, keys: Sequence[Any]) -> list[bytes]:
         """Return where the rows of entity keys are; raises `EntityKeyError`."""
@@ -56,18 +56,25 @@ class ViewReader:
             decoded = self.format.rows.decode(found)  # type: ignore[arg-type]
             if decoded.exact_at(t_us):
                 return decoded
-        rows = [self._exact_or_none(row, t_us) for row in found]
+        rows = [self._exact_or_none(key, row, t_us) for key, row in zip(keys, found, strict=True)]
         if None not in rows:
             return self.format.rows.decode(rows)  # type: ignore[arg-type]
         return Unsettled(self, keys, rows, t_us)
 
-    def settle(self, row: bytes | None, log: bytes | None, nobody: bytes | None, t_us: int) -> bytes:
-        """Return the exact row out of row, log and nobody's row of one moment; raises as `OnlineFeatures.read`."""
+    def settle(self, key: Any, found: Found, t_us: int) -> bytes:
+        """Return a key's exact row out of its row, its log and nobody's row, found in one moment.
+
+        Raises
+        ------
+        NotMaterialised, RowFormatError, ReadBeforeRow
+            If they do not give one.
+        """
+        row, log, nobody = found
         if row is None:
             return self._nobody(nobody, t_us)
-        return self._exact_or_none(row, t_us) or self._computed(row, log, t_us)
+        return self._exact_or_none(key, row, t_us) or self._computed(key, row, log, t_us)
 
-    def _exact_or_none(self, row: bytes | None, t_us: int) -> bytes | None:
+    def _exact_or_none(self, key: Any, row: bytes | None, t_us: int) -> bytes | None:
         """Return the row, or a remembered one computed from its log, if it is exact at ``t_us``."""
         if row is None:
             return None
@@ -77,13 +84,13 @@ class ViewReader:
             raise ReadBeforeRow(self.view.name, t_us, valid_from)
         if t_us < next_change:
             return row
-        remembered = self._remembered.get(row)
-        if remembered is None:
+        remembered = self._remembered.get(key)
+        if remembered is None or remembered[0] != row:
             return None
-        valid_from, next_change = times(remembered)
-        return remembered if valid_from <= t_us < next_change else None
+        valid_from, next_change = times(remembered[1])
+        return remembered[1] if valid_from <= t_us < next_change else None
 
-    def _computed(self, row: bytes, log: bytes | None, t_us: int) -> bytes:
+    def _computed(self, key: Any, row: bytes, log: bytes | None, t_us: int) -> bytes:
         if log is None or log[STAMP] != row[STAMP]:
             changed = format_instant(times(row)[1])
             raise RowFormatError(
@@ -95,7 +102,7 @@ class ViewReader:
         computed = self.format.row_at(events, stamp, t_us)
         if len(self._remembered) >= REMEMBERED_ROWS:
             self._remembered.clear()
-        self._remembered[row] = computed
+        self._remembered[key] = (row, computed)
         return computed
 
     def _nobody(self, nobody: bytes | None, t_us: int) -> bytes:
@@ -138,7 +145,8 @@ class Unsettled:
         """Settle the rest from what was found at `keys`."""
         nobody = found[-1]
         for place, i in enumerate(list(self._open())):
-            self.rows[i] = self.reader.settle(found[2 * place], found[2 * place + 1], nobody, self.t_us)
+            pair = found[2 * place : 2 * place + 2]
+            self.rows[i] = self.reader.settle(self.entity_keys[i], [*pair, nobody], self.t_us)
         return self.reader.format.rows.decode(self.rows)  # type: ignore[arg-type]
 
     def _open(self) -> Iterator[int]:

@@ -123,24 +123,27 @@ def single(draw: st.DrawFn) -> tuple[Chooser, Setting, list[History]]:
 @given(single())
 @settings(max_examples=15, suppress_health_check=SLOW)
 def test_one_history_at_a_time_in_memory(case):
-    check(*case, "memory")
+    choose, setting, histories = case
+    check(choose, setting, histories, "memory")
 
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("backend", ["memory", "lmdb"])
 def test_an_online_read_is_the_oracles_answer(backend, seed):
-    assert check(*batch(seed), backend) > 0
+    choose, setting, histories = batch(seed)
+    assert check(choose, setting, histories, backend) > 0
 
 
 @pytest.mark.redis
 @pytest.mark.parametrize("seed", range(4))
 def test_an_online_read_is_the_oracles_answer_on_redis(start_redis, seed):
-    assert check(*batch(seed), "redis", start_redis().url) > 0
+    choose, setting, histories = batch(seed)
+    assert check(choose, setting, histories, "redis", start_redis().url) > 0
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_the_asynchronous_read_and_single_rows_give_the_same(seed):
-    choose, setting, histories = batch(seed)
+    _, setting, histories = batch(seed)
     with TemporaryDirectory() as name:
         last = take_in(setting, histories, Path(name))
         online, at = MemoryStore(), max(t for history in histories for _, t in history.questions)
@@ -158,6 +161,9 @@ def test_the_asynchronous_read_and_single_rows_give_the_same(seed):
 
 @pytest.mark.long
 def test_a_thousand_histories(capsys):
-    reads = sum(check(*batch(seed), "memory") for seed in range(1000, 1100))
+    reads = 0
+    for seed in range(1000, 1100):
+        choose, setting, histories = batch(seed)
+        reads += check(choose, setting, histories, "memory")
     with capsys.disabled():
         print(f"\n1000 histories, {reads} online rows equal the oracle's")

@@ -179,6 +179,23 @@ def test_a_batch_that_makes_no_table_is_dropped_and_the_next_is_written(make_bat
     assert "do not make a table" in caplog.text
 
 
+def test_what_comes_during_the_last_flush_is_written_too(make_batch, tmp_path: Path, monkeypatch):
+    with PredictionLog(tmp_path, flush_interval_ms=NEVER_MS) as log:
+        write = log._write_folder
+
+        def write_while_another_comes_and_the_log_is_closed(folder, parts):
+            write(folder, parts)
+            if not log._closing.is_set():
+                log.append(make_batch(1, 1))
+                log._closing.set()
+
+        monkeypatch.setattr(log, "_write_folder", write_while_another_comes_and_the_log_is_closed)
+        log.append(make_batch(0, 1))
+        log._wake.set()
+        log._thread.join(10)
+    assert (log.counters().written, log.counters().waiting) == (2, 0)
+
+
 def test_after_close_nothing_is_taken(make_batch, tmp_path: Path):
     log = PredictionLog(tmp_path)
     log.close()

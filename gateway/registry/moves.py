@@ -33,7 +33,7 @@ def with_challenger(before: Route | None, version: int, weights: tuple[int, int]
 def without_challenger(before: Route | None) -> tuple[Variant, ...]:
     """Return the variants once the champion is alone."""
     if before is None or before.challenger is None:
-        raise RouteRefused("there is no challenger to withdraw", mend="look at the route: `unskew models`")
+        raise RouteRefused("there is no challenger to withdraw", mend="look at the route: `unskew routes show`")
     return (replace(before.champion, weight=1),)
 
 

@@ -119,8 +119,7 @@ class FeatureService(Definition):
         DefinitionError
             If one is absent or of another type, or a request feature's function fails.
         """
-        stored: tuple[FeatureRef | Request, ...] = (*self.refs, *self.requests)
-        known = {part.name: self._column(part, columns) for part in stored}
+        known = {name: self._column(name, dtype, columns) for name, dtype in self._given}
         lengths = {len(part) for part in known.values()}
         if len(lengths) != 1:
             raise self.refuse(f"columns have lengths {sorted(lengths)}", "hand in columns of one length")
@@ -207,14 +206,18 @@ class FeatureService(Definition):
             raise self.refuse(f"default of {key} is {value!r}, not a value of {dtype}", f"give {value_example(dtype)}")
         return stored
 
-    def _column(self, part: FeatureRef | Request, columns: Mapping[str, Column]) -> Column:
-        if part.name not in columns:
-            raise self.refuse(
-                f"{part.name} is not among the columns {sorted(columns)}", "hand in all refs and requests"
-            )
-        given = columns[part.name]
-        if given.dtype != part.dtype:
-            raise self.refuse(f"column {part.name} is {given.dtype}, not {part.dtype}", "hand it in as defined")
+    @cached_property
+    def _given(self) -> tuple[tuple[str, DType], ...]:
+        """Name and type of all that `evaluate` is given; kept, as every prediction asks for it."""
+        stored: tuple[FeatureRef | Request, ...] = (*self.refs, *self.requests)
+        return tuple((part.name, part.dtype) for part in stored)
+
+    def _column(self, name: str, dtype: DType, columns: Mapping[str, Column]) -> Column:
+        given = columns.get(name)
+        if given is None:
+            raise self.refuse(f"{name} is not among the columns {sorted(columns)}", "hand in all refs and requests")
+        if given.dtype is not dtype and given.dtype != dtype:
+            raise self.refuse(f"column {name} is {given.dtype}, not {dtype}", "hand it in as defined")
         return given
 
 

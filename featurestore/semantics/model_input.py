@@ -92,7 +92,8 @@ def assemble(spec: InputSpec, columns: Mapping[str, Column]) -> ModelInput:
     """
     filled = [_filled(feature, columns) for feature in spec.features]
     rows = len(filled[0]) if filled else 0
-    numbers = [_as_float32(of) for of in filled if of.dtype.name != "string"]
+    with np.errstate(over="ignore"):
+        numbers = [_as_float32(of) for of in filled if of.dtype.name != "string"]
     texts = [np.where(of.nulls, NULL_TEXT, of.values) for of in filled if of.dtype.name == "string"]
     numeric = np.empty((rows, len(numbers)), dtype=np.float32)
     for position, number in enumerate(numbers):
@@ -107,7 +108,7 @@ def _filled(feature: InputFeature, columns: Mapping[str, Column]) -> Column:
     if feature.name not in columns:
         raise SemanticsError(f"feature {feature.name} is not among the columns {sorted(columns)}")
     given = columns[feature.name]
-    if given.dtype != feature.dtype:
+    if given.dtype is not feature.dtype and given.dtype != feature.dtype:
         raise SemanticsError(f"feature {feature.name} is {given.dtype}, the model takes {feature.dtype}")
     if feature.default is None or not given.nulls.any():
         return given
@@ -120,7 +121,6 @@ def _as_float32(of: Column) -> NDArray[np.float32]:
     values = of.values
     if of.dtype.scale:
         values = values / 10.0**of.dtype.scale
-    with np.errstate(over="ignore"):
-        narrow = values.astype(np.float32)
+    narrow = values.astype(np.float32)
     narrow[of.nulls] = np.nan
     return narrow

@@ -9,7 +9,7 @@ from typing import Any
 from gateway.errors import ResourceUnknown
 from gateway.routing.follower import LiveRoute
 from gateway.routing.slot_table import routing_key
-from gateway.serving.prediction_round import Ask
+from gateway.serving.ask import Ask
 from gateway.serving.request import PredictRequest, RequestShape, join_keys, request_inputs
 from gateway.serving.served_model import Rounds, ServedModel
 from gateway.serving.target import Target

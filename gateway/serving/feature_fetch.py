@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +19,8 @@ from featurestore.semantics.status import Status
 from featurestore.semantics.value import Column, column, null_column
 from gateway.errors import FeaturesUnreadable, StoreUnavailable
 from gateway.observability.metrics import FETCH_ERRORS, FETCH_SECONDS, FETCHED_ROWS, FETCHES, Measures
+from gateway.serving.ask import Rows
 from gateway.serving.request import join_keys
-
-Rows = Sequence[tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from featurestore.foundation.clock import format_instant
 from gateway.errors import NotReady, RequestError, ResourceUnknown
 from gateway.observability.metrics import DEGRADED, IN_FLIGHT, PREDICTIONS, Measures, Reading
 from gateway.serving.admission import Admission
+from gateway.serving.ask import Answer
 from gateway.serving.endpoint import Endpoint, Part
-from gateway.serving.prediction_round import Answer
 
 
 @dataclass(frozen=True, slots=True)

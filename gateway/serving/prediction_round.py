@@ -8,55 +8,24 @@ same bits in any company. A model does not (decision 0030), so that a request's 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from featurestore.definitions import FeatureService
 from featurestore.foundation.errors import DefinitionError
 from featurestore.semantics.model_input import ModelInput, assemble
 from featurestore.semantics.value import Column
 from gateway.errors import FeaturesMissing, ModelFailed, RequestError, StoreUnavailable
-from gateway.predictionlog.record import PredictionBatch
 from gateway.predictionlog.writer import PredictionLog
+from gateway.serving.ask import Answer, Ask
 from gateway.serving.explanation import explain
-from gateway.serving.feature_fetch import FeatureFetch, FeatureFrame, Rows
+from gateway.serving.feature_fetch import FeatureFetch, FeatureFrame
 from gateway.serving.json_value import write_output
+from gateway.serving.log_batch import log_batch
 from gateway.serving.prediction_id import prediction_id
-from gateway.serving.target import Target
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """The rows of one request that one variant answers.
-
-    Attributes
-    ----------
-    keys, inputs
-        A tuple per row, in the order of the service's join keys and requests.
-    """
-
-    target: Target
-    keys: Rows
-    inputs: Rows
-    explain: bool = False
-    request_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What became of an `Ask`, one entry per row; ``outputs`` and ``features`` as JSON has them."""
-
-    target: Target
-    instant_us: int
-    degraded: bool
-    prediction_ids: list[str]
-    outputs: dict[str, list[Any]]
-    features: list[dict[str, Any]] | None
-    arrays: Sequence[NDArray[Any]]
 
 
 class PredictionRound:
@@ -70,8 +39,10 @@ class PredictionRound:
 
     async def answer(self, asks: Sequence[Ask]) -> list[Answer | RequestError]:
         """Answer each ask, or say why not; what is wrong with one does not touch the others."""
+        order = sorted(range(len(asks)), key=lambda at: id(asks[at].target))
         try:
-            return await self._answer_together(asks)
+            outcomes = await self._answer_together([asks[at] for at in order])
+            return [outcome for _, outcome in sorted(zip(order, outcomes, strict=True), key=itemgetter(0))]
         except StoreUnavailable as error:
             return [error] * len(asks)
         except RequestError as error:
@@ -141,43 +112,8 @@ class PredictionRound:
         start = 0
         pairs = zip(asks, outcomes, strict=True)
         for target, group in groupby(pairs, key=lambda pair: pair[1].target if isinstance(pair[1], Answer) else None):
-            members = list(group)
-            rows = slice(start, start + sum(len(ask.keys) for ask, _ in members))
+            members: list[Any] = list(group)
+            rows = slice(start, start + sum([len(ask.keys) for ask, _ in members]))
             start = rows.stop
             if target is not None:
-                self._log.append(self._batch(target, members, frame, values, rows))
-
-    def _batch(
-        self,
-        target: Target,
-        members: Sequence[tuple[Ask, Any]],
-        frame: FeatureFrame,
-        values: Mapping[str, Column],
-        rows: slice,
-    ) -> PredictionBatch:
-        requests = set(frame.requests)
-        record = target.model.record
-        return PredictionBatch(
-            model=record.model,
-            version=record.version,
-            record_hash=record.record_hash,
-            variant=target.variant,
-            route_revision=target.revision,
-            instant_us=frame.instant_us,
-            prediction_ids=[each for _, answer in members for each in answer.prediction_ids],
-            keys=_sliced(frame.keys, rows),
-            requests=_sliced(frame.requests, rows),
-            features=_sliced({name: of for name, of in values.items() if name not in requests}, rows),
-            statuses={name: of[rows] for name, of in frame.statuses.items()},
-            sequences={name: of[rows] for name, of in frame.sequences.items()},
-            outputs={
-                name: np.concatenate([answer.arrays[at] for _, answer in members])
-                for at, name in enumerate(target.model.session.outputs)
-            },
-            request_id=[ask.request_id for ask, _ in members for _ in ask.keys],
-            degraded=frame.degraded,
-        )
-
-
-def _sliced(columns: Mapping[str, Column], rows: slice) -> dict[str, Column]:
-    return {name: Column(of.dtype, of.values[rows], of.nulls[rows]) for name, of in columns.items()}
+                self._log.append(log_batch(target, members, frame, values, rows))

@@ -11,8 +11,9 @@ from featurestore.definitions import FeatureService
 from gateway.errors import ModelLoadError, RequestError
 from gateway.inference.model_pool import LoadedModel, ModelPool
 from gateway.registry.record import ModelRecord
+from gateway.serving.ask import Answer, Ask
 from gateway.serving.coalescer import Coalescer
-from gateway.serving.prediction_round import Answer, Ask, PredictionRound
+from gateway.serving.prediction_round import PredictionRound
 
 Rounds = Coalescer[Ask, Answer | RequestError]
 

@@ -1,0 +1,43 @@
+"""What one variant is asked in one request, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from gateway.serving.target import Target
+
+Rows = Sequence[tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """The rows of one request that one variant answers.
+
+    Attributes
+    ----------
+    keys, inputs
+        A tuple per row, in the order of the service's join keys and requests.
+    """
+
+    target: Target
+    keys: Rows
+    inputs: Rows
+    explain: bool = False
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of an `Ask`, one entry per row; ``outputs`` and ``features`` as JSON has them."""
+
+    target: Target
+    instant_us: int
+    degraded: bool
+    prediction_ids: list[str]
+    outputs: dict[str, list[Any]]
+    features: list[dict[str, Any]] | None
+    arrays: Sequence[NDArray[Any]]

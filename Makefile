@@ -19,7 +19,7 @@ check: setup ## lint, types, layers and unit tests, in under a minute
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q tests/unit tests/architecture
+	$(BIN)/pytest -q -n logical -m "not slow and not e2e" tests/unit tests/architecture
 
 test: setup ## every test; Redis comes from the machine or from PyPI
 	$(BIN)/pytest $(PYTEST_ARGS)

@@ -65,9 +65,10 @@ def features(
     as_json: JsonFlag = False,
 ) -> None:
     """Read what a model would be given for one key, from the online store."""
+    keys, inputs = _pairs(key, "--key"), _pairs(input_ or [], "--input")
     with Project.load(project) as opened:
         chosen = opened.applied_catalog.service(service)
-        found = read(opened, chosen, _pairs(key, "--key"), _pairs(input_ or [], "--input"), opened.instant(as_of))
+        found = read(opened, chosen, keys, inputs, opened.instant(as_of))
     if as_json:
         screen.emit({"service": service, "as_of": format_instant(found["instant_us"]), "features": found["features"]})
         return

@@ -57,12 +57,14 @@ def put_in_force(project: Project) -> Told:
 
 def take_in(project: Project) -> Told:
     """Import every source from its path."""
+    from featurestore.offline import snapshot
     from featurestore.offline.event_import import import_file
 
-    sources = project.applied_catalog.sources.values()
+    sources = list(project.applied_catalog.sources.values())
     root, clock = project.settings.offline.path, project.clock
     reports = [import_file(source, project.root / source.path, root, clock) for source in sources]
-    told = [f"{report.source} commit {report.sequence} ({report.rows:,} rows)" for report in reports]
+    held = [snapshot.latest(root, source) for source in sources]
+    told = [f"{each.source} commit {each.sequence} ({each.rows:,} rows)" for each in held]
     return Told(f"history: {', '.join(told)}", done_before=all(report.already_imported for report in reports))
 
 

@@ -31,7 +31,7 @@ def say(text: str) -> None:
 
 def emit(payload: Mapping[str, Any]) -> None:
     """Print one JSON object as one line on stdout."""
-    sys.stdout.write(json.dumps(payload, ensure_ascii=False, default=_plain) + "\n")
+    sys.stdout.write(json.dumps(payload, ensure_ascii=False, allow_nan=False, default=_plain) + "\n")
     sys.stdout.flush()
 
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Write constraints.txt: one exact version, with the hashes of all its files, of everything any extra needs.
-# Resolved for Python 3.11 upwards on every platform; names no index, so that it installs from any mirror.
+# One version for every Python from 3.11 and every platform; names no index, so that it installs from any mirror.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 .venv/bin/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
-    --no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet \
+    --fork-strategy fewest --no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet \
     --output-file constraints.txt "$@"
 
 if grep -nE '://' constraints.txt; then

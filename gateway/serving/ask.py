@@ -32,10 +32,10 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of an `Ask`, one entry per row; ``outputs`` and ``features`` as JSON has them."""
+    """What became of an `Ask`, one entry per row; ``as_of``, ``outputs`` and ``features`` as JSON has them."""
 
     target: Target
-    instant_us: int
+    as_of: str
     degraded: bool
     prediction_ids: list[str]
     outputs: dict[str, list[Any]]

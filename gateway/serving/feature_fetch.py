@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from featurestore.definitions import FeatureService
-from featurestore.foundation.clock import Clock
+from featurestore.foundation.clock import Clock, format_instant
 from featurestore.foundation.errors import OnlineStoreError
 from featurestore.online.base import OnlineReader
 from featurestore.online.errors import OnlineStoreUnavailable
@@ -23,7 +24,7 @@ from gateway.serving.ask import Rows
 from gateway.serving.request import join_keys
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FeatureFrame:
     """Features of n rows, as the store gave them, and the values that came with the requests.
 
@@ -50,6 +51,11 @@ class FeatureFrame:
     statuses: Mapping[str, NDArray[np.uint8]]
     sequences: Mapping[str, NDArray[np.int64]]
     read: ServiceRead | None
+
+    @cached_property
+    def as_of(self) -> str:
+        """``instant_us`` as RFC 3339."""
+        return format_instant(self.instant_us)
 
     @property
     def degraded(self) -> bool:

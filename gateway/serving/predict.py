@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from featurestore.foundation.clock import format_instant
 from gateway.errors import NotReady, RequestError, ResourceUnknown
 from gateway.observability.metrics import DEGRADED, IN_FLIGHT, PREDICTIONS, Measures, Reading
 from gateway.serving.admission import Admission
@@ -101,7 +100,6 @@ class Predictor:
 
 def _entries(answer: Answer) -> list[dict[str, Any]]:
     record = answer.target.model.record
-    as_of = format_instant(answer.instant_us)
     entries = [
         {
             "prediction_id": each,
@@ -109,7 +107,7 @@ def _entries(answer: Answer) -> list[dict[str, Any]]:
             "version": record.version,
             "variant": answer.target.variant,
             "route_revision": answer.target.revision,
-            "as_of": as_of,
+            "as_of": answer.as_of,
             "outputs": {name: values[row] for name, values in answer.outputs.items()},
             "degraded": answer.degraded,
         }

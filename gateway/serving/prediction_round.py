@@ -76,7 +76,7 @@ class PredictionRound:
             return error
         return Answer(
             ask.target,
-            frame.instant_us,
+            frame.as_of,
             frame.degraded,
             [prediction_id(frame.instant_us) for _ in ask.keys],
             {name: write_output(array) for name, array in zip(session.outputs, arrays, strict=True)},

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from featurestore.offline.duckdb_store import open_offline_store
+from featurestore.offline.point_in_time import join, timeline
 from tests.property.engine import Figures, ask, check_against_oracle, check_same, take_in
 from tests.property.histories import Drawn, History, Seeded, Setting, make_history, make_setting
 
@@ -79,10 +80,18 @@ def test_many_histories_in_one_call(seed):
     check_histories(setting, histories, Figures())
 
 
-@pytest.mark.parametrize(("seed", "spine_rows"), [(3, LARGE_SPINE), (4, SEVERAL_PIECES), (9, LARGE_SPINE)])
+@pytest.mark.parametrize(("seed", "spine_rows"), [(3, LARGE_SPINE), (9, LARGE_SPINE), (4, SEVERAL_PIECES)])
 def test_a_long_spine_gets_what_a_short_one_gets(seed, spine_rows):
     setting, histories = batch(seed)
     check_histories(setting, histories, Figures(), spine_rows=spine_rows)
+
+
+@pytest.mark.parametrize("piece_rows", [1, 7, 1_009])
+def test_the_pieces_that_a_spine_is_cut_into_do_not_matter(monkeypatch, piece_rows):
+    for module in (timeline, join):
+        monkeypatch.setattr(module, "CHUNK_ROWS", piece_rows)
+    setting, histories = batch(piece_rows)
+    check_histories(setting, histories, Figures(), spine_rows=0 if piece_rows == 1 else 5_000)
 
 
 @pytest.mark.long

@@ -32,11 +32,12 @@ from numpy.typing import NDArray
 from featurestore.online.envelope import HEAD_BYTES, ROW, STAMP, TAIL_BYTES, WHOLE, Stamp, refusal, seal
 from featurestore.online.errors import RowFormatError
 from featurestore.semantics.status import Status
-from featurestore.semantics.value import Column, DType, column
+from featurestore.semantics.value import Column, DType
 
 _HAS_LATEST = 1
 _TIMES_AT = HEAD_BYTES
 _TIMES = struct.Struct("<qq")
+_OBJECT = np.dtype(np.object_)
 _SLOTS = {
     "int64": "<i8",
     "float64": "<f8",
@@ -95,6 +96,8 @@ class RowCodec:
         self._slots_at = (self._bitmaps_end + 7) // 8 * 8
         self._fixed_bytes = self._slots_at + 8 * len(features)
         self._fixed = self._fixed_dtype()
+        self._stored = tuple(dtype.storage for dtype in self._dtypes)
+        self._storages = frozenset(self._stored) - {_OBJECT}
         self._texts = [i for i, dtype in enumerate(self._dtypes) if dtype.name == "string"]
         self._statuses = lru_cache(4096)(self._unpack_statuses)
 
@@ -147,13 +150,18 @@ class RowCodec:
             return False
         return row[STAMP] >= stamp
 
-    def column(self, decoded: DecodedRows, feature: int, statuses: NDArray[np.uint8]) -> Column:
-        """Return one feature's values, null where its status, shape (n, F), is not ``PRESENT``."""
-        dtype, name = self._dtypes[feature], f"f{feature}"
-        nulls = statuses[:, feature] != 0
-        if dtype.name == "string":
-            return self._strings(decoded, name, nulls)
-        return Column(dtype, np.ascontiguousarray(decoded.fixed[name]), nulls)
+    def columns(self, decoded: DecodedRows, nulls: NDArray[np.bool_]) -> list[Column]:
+        """Return all features' values; ``nulls`` has shape (F, n), true where a value is null."""
+        slots = np.ascontiguousarray(decoded.fixed["slots"].T)
+        read: dict[Any, Any] = {}
+        for stored in self._storages:
+            read[stored] = list(slots.view(stored)[:, :: 8 // stored.itemsize])
+        if self._texts:
+            read[_OBJECT] = {i: self._strings(decoded, slots[i]) for i in self._texts}
+        return [
+            Column(dtype, read[stored][i], null)
+            for i, (dtype, stored, null) in enumerate(zip(self._dtypes, self._stored, nulls, strict=True))
+        ]
 
     def statuses(self, decoded: DecodedRows) -> NDArray[np.uint8]:
         """Return the statuses, shape (n, F), TTL not applied; not to be written to."""
@@ -203,12 +211,12 @@ class RowCodec:
             fixed[f"f{i}"] = spans
         return tails
 
-    def _strings(self, decoded: DecodedRows, name: str, nulls: NDArray[np.bool_]) -> Column:
-        texts: list[str | None] = []
-        for row, span, null in zip(decoded.rows, decoded.fixed[name].tolist(), nulls.tolist(), strict=True):
-            start, end = self._fixed_bytes + (span & 0xFFFFFFFF), self._fixed_bytes + (span & 0xFFFFFFFF) + (span >> 32)
-            texts.append(None if null else row[start:end].decode())
-        return column(DType("string"), texts)
+    def _strings(self, decoded: DecodedRows, slots: NDArray[np.int64]) -> NDArray[np.object_]:
+        texts = np.empty(len(slots), dtype=np.object_)
+        for i, (row, span) in enumerate(zip(decoded.rows, slots.tolist(), strict=True)):
+            start = self._fixed_bytes + (span & 0xFFFFFFFF)
+            texts[i] = row[start : start + (span >> 32)].decode()
+        return texts
 
     def _fixed_dtype(self) -> np.dtype[Any]:
         named: list[tuple[str, Any, int]] = [
@@ -216,6 +224,7 @@ class RowCodec:
             ("stamp", ("u8", 2), 16), ("sequence", ">u8", 16), ("as_of", ">u8", 24), ("valid_from", "<i8", 32),
             ("next_change", "<i8", 40), ("latest_event", "<i8", 48), ("bitmaps", ("u1", 2 * self._bitmap_bytes), 56),
         ]  # fmt: skip
+        named += [("slots", ("<i8", len(self._dtypes)), self._slots_at)]
         named += [(f"f{i}", _SLOTS[dtype.name], self._slots_at + 8 * i) for i, dtype in enumerate(self._dtypes)]
         names, formats, offsets = zip(*named, strict=True)
         return np.dtype(
@@ -249,9 +258,9 @@ class DecodedRows:
         self.fixed = fixed
         self.statuses = codec.statuses(self)
 
-    def column(self, feature: int, statuses: NDArray[np.uint8]) -> Column:
-        """Return one feature's values, null where its status, shape (n, F), is not ``PRESENT``."""
-        return self._codec.column(self, feature, statuses)
+    def columns(self, statuses: NDArray[np.uint8]) -> list[Column]:
+        """Return all features' values, null where the status, shape (n, F), is not ``PRESENT``."""
+        return self._codec.columns(self, np.ascontiguousarray(statuses.T != Status.PRESENT))
 
     def exact_at(self, t_us: int) -> bool:
         """Tell whether every row is exact at an instant."""

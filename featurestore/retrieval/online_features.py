@@ -142,9 +142,9 @@ class ViewRead:
         self._t_us = t_us
         self.statuses = self._with_ttl()
 
-    def column(self, slot: int) -> Column:
-        """Return a feature's values, TTL applied."""
-        return self.rows.column(slot, self.statuses)
+    def columns(self) -> list[Column]:
+        """Return the values of every feature of the view, TTL applied."""
+        return self.rows.columns(self.statuses)
 
     def age_us(self) -> Column:
         """Return the age of the view's latest visible event at the read, null where there is none."""
@@ -178,7 +178,8 @@ class ServiceRead:
     @cached_property
     def columns(self) -> dict[str, Column]:
         """Values of every needed feature by ``view.feature``, null where the status is not ``PRESENT``."""
-        return {name: view.column(slot) for view in self._views for name, slot in view.served.features}
+        parts = [(view.served.features, view.columns()) for view in self._views]
+        return {name: columns[slot] for features, columns in parts for name, slot in features}
 
     @cached_property
     def statuses(self) -> dict[str, NDArray[np.uint8]]:

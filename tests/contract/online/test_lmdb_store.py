@@ -121,13 +121,14 @@ class TestLmdbStore(OnlineStoreSuite):
             from pathlib import Path
             from featurestore.online.lmdb_store import LmdbStore
             store = LmdbStore(Path(sys.argv[1]))
-            store.get_many([b"k"])
+            reading = store._open()._environment.begin()
+            reading.get(b"k")
             os.kill(os.getpid(), 9)
             """
         for _ in range(3):
             with pytest.raises(subprocess.CalledProcessError):
                 in_another_process(code, str(self.folder))
-        in_another_process(code.replace("os.kill(os.getpid(), 9)", ""), str(self.folder))
+        in_another_process(code.replace("os.kill(os.getpid(), 9)", "reading.abort()"), str(self.folder))
         assert self.raw.reader_check() == 0
 
     def test_a_child_of_a_fork_reads_and_writes_by_a_handle_of_its_own(self, tmp_path):
@@ -139,9 +140,11 @@ class TestLmdbStore(OnlineStoreSuite):
             from tests.contract.online.suite import put_of
             store, key = LmdbStore(Path(sys.argv[1])), put_of(b"i:1", 1, 1).row_key
             store.put_many([put_of(b"i:1", 1, 1)])
+            inherited = store._open()
             if os.fork() == 0:
                 status = 1
                 try:
+                    assert store._open() is not inherited
                     assert store.get_many([key]) == LmdbStore(Path(sys.argv[1])).get_many([key])
                     store.put_many([put_of(b"i:1", 2, 1)])
                     store.close()

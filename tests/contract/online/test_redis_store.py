@@ -192,10 +192,11 @@ class TestRedisReader:
         store.close()
 
     def test_a_full_server_is_said_to_be_full(self, start_redis):
-        server = start_redis(("--save", "", "--maxmemory", "3mb"))
+        server = start_redis()
         store = RedisStore(server.url)
-        for name in (b"i:1", b"i:2"):
-            store.put_many([put_of(name, 1, 1, b"x" * 1_000_000)])
+        store.put_many([put_of(b"i:1", 1, 1, b"x" * 1_000_000)])
+        with redis.Redis.from_url(server.url) as raw:
+            raw.config_set("maxmemory", "1mb")
         with pytest.raises(OnlineStoreUnavailable, match="out of memory"):
             store.put_many([put_of(b"i:3", 1, 1)])
         assert store.get_many(keys_of(b"i:3")) == [None, None]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import linecache
-import re
 import sys
 import threading
 import traceback
@@ -13,12 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
-from featurestore import definitions as public_names
 from featurestore.catalog.catalog import Catalog, catalog_of, with_referred
+from featurestore.catalog.python_mend import mend_for
 from featurestore.definitions import Definition
-from featurestore.definitions.definition import nearest
 from featurestore.foundation.canonical import bytes_digest
 from featurestore.foundation.errors import CatalogError, DefinitionError, UnskewError
 
@@ -79,7 +75,7 @@ def load_module(path: Path) -> ModuleType:
         except UnskewError as error:
             raise _placed(error, _line_in_project(error, resolved.parent)) from error
         except (Exception, SystemExit) as error:
-            raise _of_user_code(error, _line_in_project(error, resolved.parent)) from error
+            raise _of_user_code(error, resolved.parent) from error
     return module
 
 
@@ -136,10 +132,12 @@ def _definitions_in(values: Iterable[object]) -> Iterator[Definition]:
 def _line_in_project(error: BaseException, folder: Path) -> str | None:
     """Return ``file:line`` of the innermost frame in the project, or ``None``."""
     frames = traceback.extract_tb(error.__traceback__)
-    inside = [
-        frame for frame in frames if Path(frame.filename).is_relative_to(folder) and not _installed(frame.filename)
-    ]
+    inside = [frame for frame in frames if _in_project(frame.filename, folder)]
     return f"{inside[-1].filename}:{inside[-1].lineno}" if inside else None
+
+
+def _in_project(path: str, folder: Path) -> bool:
+    return Path(path).is_relative_to(folder) and not _installed(path)
 
 
 def _installed(path: str) -> bool:
@@ -158,22 +156,9 @@ def _with_site(error: DefinitionError, found: list[Definition]) -> UnskewError:
     return error if about is None else _placed(error, about.site)
 
 
-def _of_user_code(error: BaseException, line: str | None) -> CatalogError:
+def _of_user_code(error: BaseException, folder: Path) -> CatalogError:
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    inside = [frame for frame in frames if _in_project(frame.f_code.co_filename, folder)]
+    names = inside[-1].f_globals if inside else {}
     what = f"{type(error).__name__}: {error}"
-    return CatalogError(what, where=line, mend=_mend_for(error))
-
-
-def _mend_for(error: BaseException) -> str:
-    keyword = re.match(r"(\w+)(?:\.__init__)?\(\) got an unexpected keyword argument '(\w+)'", str(error))
-    if isinstance(error, TypeError) and keyword:
-        return nearest(keyword[2], _keywords_of(keyword[1]))
-    if isinstance(error, ModuleNotFoundError):
-        return "install the module, or put it beside the definitions"
-    if isinstance(error, NameError):
-        return "import or define the name first; definitions come from featurestore.definitions"
-    return "correct the line"
-
-
-def _keywords_of(called: str) -> list[str]:
-    target: Any = getattr(public_names, called, None)
-    return list(inspect.signature(target).parameters) if callable(target) else []
+    return CatalogError(what, where=_line_in_project(error, folder), mend=mend_for(error, names))

@@ -142,10 +142,10 @@ def shown(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def construction_site() -> str | None:
-    """Return ``file:line`` of the innermost caller outside this package, or ``None`` if it has no file."""
+def construction_site(within: str = _OWN_PACKAGE) -> str | None:
+    """Return ``file:line`` of the innermost caller outside a package, this one by default; ``None`` if it has no file."""
     frame = sys._getframe(1)  # noqa: SLF001 - the documented way to a caller's line
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(_OWN_PACKAGE):
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith((_OWN_PACKAGE, within)):
         frame = frame.f_back
     path = frame.f_code.co_filename
     return None if path.startswith("<") else f"{path}:{frame.f_lineno}"

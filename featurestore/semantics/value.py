@@ -56,8 +56,10 @@ Timestamp = DType("timestamp")
 
 def Decimal(scale: int) -> DType:  # noqa: N802 - a type's name
     """Return the type of exact decimals with ``scale`` digits after the point and at most 18 digits in all."""
-    if not 0 <= scale <= 18:
-        raise SemanticsError(f"a decimal's scale is 0 to 18, not {scale!r}")
+    if type(scale) is not int or not 0 <= scale <= 18:
+        raise SemanticsError(
+            f"a decimal's scale is a whole number from 0 to 18, not {scale!r}", mend="write Decimal(2) for cents"
+        )
     return DType("decimal", scale)
 
 

@@ -10,6 +10,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 from featurestore.definitions import FeatureService, Label
+from featurestore.definitions.definition import construction_site
 from featurestore.foundation.canonical import canonical_bytes
 from featurestore.foundation.clock import parse_instant
 from featurestore.foundation.errors import ClockError
@@ -54,6 +55,11 @@ class Model:
         Bounds on the metrics, without which there is no promotion: see `METRICS`.
     description
         What the model is for.
+
+    Attributes
+    ----------
+    site
+        ``file:line`` where it was constructed, or ``None`` if there is no such file.
     """
 
     name: str
@@ -67,8 +73,10 @@ class Model:
     holdout_from: str | None = None
     thresholds: Iterable[Threshold] = ()
     description: str = ""
+    site: str | None = field(init=False, default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "site", construction_site(__name__))
         if self.holdout_fraction is None and self.holdout_from is None:
             object.__setattr__(self, "holdout_fraction", DEFAULT_HOLDOUT_FRACTION)
         self._check_texts()

@@ -37,7 +37,9 @@ def load_models(path: Path, catalog: Catalog) -> dict[str, Model]:
             continue
         if value.name in models:
             raise ModelDefinitionError(
-                f"two models are called {value.name!r}", where=str(path), mend="give one of them another name"
+                f"two models are called {value.name!r}",
+                where=value.site or str(path),
+                mend="give one of them another name",
             )
         _check_references(value, catalog, path)
         models[value.name] = value
@@ -61,6 +63,6 @@ def _check_references(model: Model, catalog: Catalog, path: Path) -> None:
         if name not in known:
             raise ModelDefinitionError(
                 f"{kind} {name!r} is not defined",
-                where=f"{path}: Model {model.name}",
+                where=f"{model.site or path}: Model {model.name}",
                 mend=nearest(name, known) if known else f"define a {kind} in the definitions first",
             )

@@ -48,9 +48,11 @@ class CsvInput:
         """
         self._check_quotes()
         try:
-            with self.path.open(encoding="utf-8-sig", newline="") as handle:
+            # Text is read ahead of the header: a cell that is not UTF-8 must not be taken for a fault of the header.
+            with self.path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as handle:
                 header = next((record for record in csv.reader(handle) if record), None)
-        except (UnicodeDecodeError, csv.Error) as error:
+            "".join(header or ()).encode()
+        except (UnicodeEncodeError, csv.Error) as error:
             raise ImportRefused(f"the header cannot be read: {error}", where=self.name, mend="write UTF-8") from None
         if header is None:
             raise ImportRefused("the file is empty", where=self.name, mend="write a header with the columns' names")

@@ -27,8 +27,8 @@ class RowsRefused(ImportRefused):
         more = f"\n  and {total - SHOWN_BAD_ROWS} rows more" if total > SHOWN_BAD_ROWS else ""
         super().__init__(
             f"{total} of {rows} rows cannot be taken in, and nothing was written:{lines}{more}\n",
-            where=f"source {source}",
-            mend='correct them, or import with on_bad="quarantine" to set them aside',
+            where=f"source {source}: {first[0].place}",
+            mend='correct them, or set them aside: --on-bad quarantine (in Python on_bad="quarantine")',
         )
         self.first = first
         self.total = total

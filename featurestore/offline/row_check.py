@@ -45,8 +45,13 @@ class BadCell:
     value: str
     reason: str
 
+    @property
+    def place(self) -> str:
+        """File, row and column."""
+        return f"{self.file} row {self.row}" + (f", column {self.column}" if self.column else "")
+
     def __str__(self) -> str:
-        return f"{self.file} row {self.row}{f', column {self.column}' if self.column else ''}: {self.reason}"
+        return f"{self.place}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,10 +191,13 @@ def serve(settings: Settings, catalog: Catalog | None = None, *, announce: Calla
         server_header=False,
         timeout_graceful_shutdown=settings.gateway.shutdown_grace_s,
     )
-    with listening:
-        _Server(config).run(sockets=[listening])
-    if app.startup_error is not None:
-        raise app.startup_error
+    try:
+        with listening:
+            _Server(config).run(sockets=[listening])
+    except SystemExit:  # how uvicorn ends when the lifespan did not start
+        if app.startup_error is not None:
+            raise app.startup_error from None
+        raise
 
 
 class _Server(uvicorn.Server):

@@ -12,7 +12,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -344,6 +344,14 @@ class LocalGateway:
     def settle(self) -> None:
         """Let the gateway catch up with the registry."""
         self.run(asyncio.sleep(0.15))
+
+    def settle_until(self, done: Callable[[], bool]) -> None:
+        """Let the gateway run until something holds, at most five seconds."""
+        for _ in range(100):
+            if done():
+                return
+            self.run(asyncio.sleep(0.05))
+        raise AssertionError("it did not come to hold")
 
 
 def changed(settings: Settings, **gateway: Any) -> Settings:

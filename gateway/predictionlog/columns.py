@@ -23,6 +23,10 @@ CHUNK_ROWS = 1_000
 PAUSE_S = 0.000_05
 """How long the lock is left to others between two columns."""
 
+# Arrow's first array imports pandas where that is installed, a third of a second with the interpreter lock: now, and
+# not beside an event loop.
+pa.array([0])
+
 
 @dataclass(frozen=True, slots=True)
 class Numbered:

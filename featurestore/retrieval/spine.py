@@ -38,12 +38,15 @@ class Spine:
         Per row the instant t at which features are read, microseconds UTC.
     requests
         Per request value its column, nulls allowed.
+    called
+        How errors call it: the file, or ``spine``.
     """
 
     table: pa.Table
     keys: dict[str, Column]
     instants_us: NDArray[np.int64]
     requests: dict[str, Column]
+    called: str = "spine"
 
     def __len__(self) -> int:
         return len(self.instants_us)
@@ -71,14 +74,16 @@ def read_spine(
         Naming column, row (from 0) and value.
     """
     table = _table(given)
+    called = str(given) if isinstance(given, (str, Path)) else "spine"
     wanted = {entity.join_key: entity.dtype for entity in entities}
     values = {request.name: request.dtype for request in requests}
     for name in (*wanted, timestamp_column, *values):
-        _check_name(table, name)
-    instants = _whole(table, timestamp_column, Timestamp)
-    _check_past(instants.values, timestamp_column, as_of_us)
-    keys = {entity.name: _whole(table, entity.join_key, entity.dtype) for entity in entities}
-    return Spine(table, keys, instants.values, {name: _column(table, name, dtype) for name, dtype in values.items()})
+        _check_name(table, name, called)
+    instants = _whole(table, timestamp_column, Timestamp, called)
+    _check_past(instants.values, f"{called} column {timestamp_column}", as_of_us)
+    keys = {entity.name: _whole(table, entity.join_key, entity.dtype, called) for entity in entities}
+    requests = {name: _column(table, name, dtype, called) for name, dtype in values.items()}
+    return Spine(table, keys, instants.values, requests, called)
 
 
 def _table(given: Any) -> pa.Table:
@@ -96,7 +101,8 @@ def _table(given: Any) -> pa.Table:
 
 def _file(path: Path) -> pa.Table:
     try:
-        return pq.read_table(path)
+        with pq.ParquetFile(path) as file:
+            return file.read()
     except FileNotFoundError:
         raise SpineError("no such file", where=str(path), mend="check the path of the spine") from None
     except (pa.ArrowInvalid, OSError) as error:
@@ -110,66 +116,68 @@ def _without_index(table: pa.Table) -> pa.Table:
     return table.select(own).replace_schema_metadata(None)
 
 
-def _check_name(table: pa.Table, name: str) -> None:
+def _check_name(table: pa.Table, name: str, called: str) -> None:
     found = table.column_names.count(name)
     if found == 1:
         return
     if found:
-        raise SpineError(f"the spine has {found} columns called {name!r}", mend="keep one of them")
-    near = difflib.get_close_matches(name, table.column_names, n=1)
+        raise SpineError(f"the spine has {found} columns called {name!r}", where=called, mend="keep one of them")
+    near = difflib.get_close_matches(name, table.column_names, n=1) or [
+        other for other in table.column_names if other.lower() == name.lower()
+    ]
     hint = f"rename {near[0]!r} to it" if near else f"add it to the columns {', '.join(table.column_names) or '(none)'}"
-    raise SpineError(f"the spine has no column {name!r}", mend=hint)
+    raise SpineError(f"the spine has no column {name!r}", where=called, mend=hint)
 
 
-def _column(table: pa.Table, name: str, dtype: DType) -> Column:
+def _column(table: pa.Table, name: str, dtype: DType, called: str) -> Column:
     chunks = table.column(name).combine_chunks()
     array = chunks if isinstance(chunks, pa.Array) else pa.concat_arrays(chunks.chunks)
     if pa.types.is_timestamp(array.type) and array.type.tz is None:
         raise SpineError(
             "its timestamps have no time zone",
-            where=f"spine column {name}",
+            where=f"{called} column {name}",
             mend="give one, for UTC in pandas: .dt.tz_localize('UTC'), in Polars: .dt.replace_time_zone('UTC')",
         )
     try:
         checked = check_column(array, dtype, None)
     except TypeMismatch as error:
         raise SpineError(
-            error.what.replace("the file has", "it is"), where=f"spine column {name}", mend=error.mend
+            error.what.replace("the file has", "it is"), where=f"{called} column {name}", mend=error.mend
         ) from None
     if checked.reasons:
-        raise _refused(name, checked.reasons)
+        raise _refused(f"{called} column {name}", checked.reasons)
     return from_arrow(checked.array, dtype)
 
 
-def _refused(name: str, reasons: dict[int, str]) -> SpineError:
+def _refused(where: str, reasons: dict[int, str]) -> SpineError:
     shown = "; ".join(f"row {row}: {reasons[row]}" for row in sorted(reasons)[:EXAMPLES_SHOWN])
     return SpineError(
         f"{len(reasons)} value(s) do not fit: {shown}",
-        where=f"spine column {name}",
+        where=where,
         mend="correct or leave out these rows",
     )
 
 
-def _whole(table: pa.Table, name: str, dtype: DType) -> Column:
+def _whole(table: pa.Table, name: str, dtype: DType, called: str) -> Column:
     """Return a column that may not have nulls."""
-    column = _column(table, name, dtype)
+    column = _column(table, name, dtype, called)
     if column.nulls.any():
         rows = np.flatnonzero(column.nulls)
         raise SpineError(
             f"{len(rows)} row(s) are null, the first is row {rows[0]}",
-            where=f"spine column {name}",
+            where=f"{called} column {name}",
             mend="leave rows without a key or an instant out of the spine",
         )
     return column
 
 
-def _check_past(instants_us: NDArray[np.int64], name: str, as_of_us: int) -> None:
+def _check_past(instants_us: NDArray[np.int64], where: str, as_of_us: int) -> None:
     later = np.flatnonzero(instants_us > as_of_us)
     if len(later):
         first = int(later[0])
         raise SpineError(
             f"{len(later)} row(s) lie after the cut {format_instant(as_of_us)}, "
             f"the first is row {first}: {format_instant(int(instants_us[first]))}",
-            where=f"spine column {name}",
+            where=where,
             mend="leave them out, or build the training set as of a later instant",
         )

@@ -238,7 +238,9 @@ class _Work:
         clash = [name for name in produced if name in spine.table.column_names]
         if clash:
             raise SpineError(
-                f"the spine has a column {clash[0]!r}, the name of a result", mend="rename or drop that column"
+                f"the spine has a column {clash[0]!r}, the name of a result",
+                where=spine.called,
+                mend="rename or drop that column",
             )
 
     def pinned(self, sequences: Mapping[str, int]) -> dict[str, int]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import typer
 
@@ -70,6 +71,7 @@ def run(arguments: list[str]) -> int:
     try:
         result = app(arguments, prog_name="unskew", standalone_mode=False)
     except UnskewError as error:
+        error.where = error.where or _command_of(arguments)
         failure.report(error, as_json=as_json)
         return failure.UNSKEW_ERROR
     except typer.TyperException as error:
@@ -83,6 +85,18 @@ def run(arguments: list[str]) -> int:
         failure.report(_of_the_system(error), as_json=as_json)
         return failure.UNSKEW_ERROR
     return result if isinstance(result, int) else 0
+
+
+def _command_of(arguments: list[str]) -> str:
+    """Return the command that was typed, without its arguments: the place of what is wrong with one of them."""
+    command: Any = typer.main.get_command(app)
+    typed = ["unskew"]
+    for word in arguments:
+        command = getattr(command, "commands", {}).get(word)
+        if command is None:
+            break
+        typed.append(word)
+    return " ".join(typed)
 
 
 def _usage(error: typer.TyperException, *, as_json: bool) -> int:

@@ -51,6 +51,15 @@ def test_help_answers_at_once_and_loads_no_engine():
     assert min(took) < HELP_GOAL_S * 2  # twice the goal: these machines are shared
 
 
+def test_serving_loads_neither_the_engine_of_history_nor_what_trains():
+    code = (
+        "import sys, gateway.app, unskew.cli.serve, unskew.project.project;"
+        "print(sorted({'duckdb', 'pandas', 'polars', 'sklearn', 'skl2onnx', 'onnx'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [
@@ -80,8 +89,9 @@ def test_an_error_is_told_as_what_where_mend(tmp_path):
     told = unskew("plan", "--project", tmp_path)
     assert (told.status, told.out) == (1, "")
     lines = told.err.splitlines()
-    assert [line.split()[0] for line in lines] == ["error", "mend"]
+    assert [line.split()[0] for line in lines] == ["error", "where", "mend"]
     assert "no unskew.toml" in lines[0]
+    assert lines[1].split(maxsplit=1)[1] == "unskew plan"
 
 
 def test_an_error_as_json_has_a_code(tmp_path):

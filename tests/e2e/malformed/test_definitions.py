@@ -1,6 +1,5 @@
 """Definitions as a new user would mistype them: `unskew apply` and `unskew train` name thing, place and mend."""
 
-
 import pytest
 
 from tests.e2e.malformed import definition_cases as cases

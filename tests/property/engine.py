@@ -103,10 +103,11 @@ def check_same(left: ViewFrame, right: ViewFrame, rows: NDArray[np.int64] | None
 
 def _told(frame: ViewFrame, name: str) -> list[tuple[Any, str]]:
     of = frame.columns[name]
-    return list(zip(_bits(of), (Status(mark).name.lower() for mark in frame.statuses[name]), strict=True))
+    return list(zip(bits_of(of), (Status(mark).name.lower() for mark in frame.statuses[name]), strict=True))
 
 
-def _bits(of: Column) -> Iterable[Any]:
+def bits_of(of: Column) -> Iterable[Any]:
+    """Give an engine's values in the form that `oracle.bits` gives the oracle's."""
     for value in of.to_pylist():
         if value is not None and of.dtype.scale is not None:
             yield Fraction(value, 10**of.dtype.scale)

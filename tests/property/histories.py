@@ -85,7 +85,7 @@ class Drawn:
 
 
 VALUES: dict[str, tuple[DType, list[Any]]] = {
-    "whole": (Int64, [0, 1, -1, 2**53 + 1, -(2**53) - 1, 7, 2**58 + 3, None]),
+    "whole": (Int64, [0, 1, -1, 2**53 + 1, 2**53, -(2**53) - 1, 7, 2**58 + 3, None]),
     "huge": (Int64, [0, 2**63 - 1, -(2**63), 2**53 + 1, 2**53, None]),
     "double": (
         Float64,
@@ -135,8 +135,11 @@ class History:
     questions: list[tuple[Any, int]] = field(default_factory=list)
 
 
-def make_setting(choose: Chooser) -> Setting:
-    """Choose a source, its roles, and a view with every aggregate over every kind of column."""
+def make_setting(choose: Chooser, name: str = "") -> Setting:
+    """Choose a source, its roles, and a view with every aggregate over every kind of column.
+
+    ``name`` goes before the names of source, view, entity and the entity's join key, which is else the source's column.
+    """
     table = choose.integer(0, 3) == 3
     text_keys, text_ids = choose.integer(0, 1) == 1, choose.integer(0, 1) == 1
     by_column = choose.integer(0, 1) == 1
@@ -152,13 +155,13 @@ def make_setting(choose: Chooser) -> Setting:
     }
     source: EventSource | TableSource
     if table:
-        source = TableSource("history", key="key", effective_at="at", **roles)
+        source = TableSource(f"{name}history", key="key", effective_at="at", **roles)
     else:
-        source = EventSource("history", event_timestamp="at", event_id="id", **roles)
+        source = EventSource(f"{name}history", event_timestamp="at", event_id="id", **roles)
     windows = sorted({choose.one(WINDOWS) for _ in range(2)})
     ttl = choose.one(TTLS)
     filtered, derived = choose.integer(0, 1) == 1, choose.integer(0, 1) == 1
-    entity = Entity("thing", join_key="key", dtype=schema["key"])
+    entity = Entity(f"{name}thing", join_key=f"{name}key", dtype=schema["key"])
     aggregations = list(_aggregations(windows))
     derive: dict[str, Derived] = {}
     oracle = View("key", [_ask(one) for one in aggregations], None if ttl is None else parse_duration(ttl))
@@ -171,9 +174,8 @@ def make_setting(choose: Chooser) -> Setting:
         oracle.derive["difference"] = lambda row: None if row["count"] is None else (row["whole"] or 0) - row["count"]
     if filtered:
         oracle.where = lambda row: None if row["count"] is None else row["count"] > 0
-    view = FeatureView(
-        "view", entity, source, aggregations, derive=derive, where="count > 0" if filtered else None, ttl=ttl
-    )
+    where = "count > 0" if filtered else None
+    view = FeatureView(f"{name}view", entity, source, aggregations, derive=derive, where=where, ttl=ttl, key="key")
     spans = [parse_duration(window) for window in windows] + ([] if ttl is None else [parse_duration(ttl)])
     start = choose.one([START_US] * 8 + [EARLIEST_US, LATEST_US - 4 * max(spans)])
     return Setting(source, view, oracle, text_keys, text_ids, start, spans)

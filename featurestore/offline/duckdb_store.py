@@ -38,7 +38,7 @@ class DuckDBStore:
     def __init__(self, root: Path, threads: int | None = None) -> None:
         self._root = root
         self._connection = duckdb.connect(":memory:", config={"autoinstall_known_extensions": False})
-        self._connection.execute("SET TimeZone = 'UTC'")
+        self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
         if threads is not None:
             self._connection.execute(f"SET threads = {int(threads)}")
         self._threads = int(self._scalar("SELECT current_setting('threads')"))

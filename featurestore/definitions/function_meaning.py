@@ -23,7 +23,7 @@ from featurestore.foundation.canonical import bytes_digest
 from featurestore.foundation.errors import DefinitionError
 
 _IMPURE_MODULES = frozenset({
-    "asyncio", "ctypes", "gc", "http", "importlib", "inspect", "io", "os", "pathlib", "random", "requests", "secrets",
+    "_io", "asyncio", "ctypes", "gc", "http", "importlib", "inspect", "io", "os", "pathlib", "random", "requests", "secrets",
     "socket", "subprocess", "sys", "tempfile", "threading", "time", "urllib", "uuid",
 })  # fmt: skip
 _IMPURE_BUILTINS = frozenset({

@@ -97,11 +97,13 @@ def shown(value: Any) -> str:
 
 
 def _read_int64(value: Any) -> int:
-    if type(value) is not int:
+    # orjson reads whole numbers beyond 64 bits as floats.
+    wide = type(value) is float and abs(value) > _INT64_MAX
+    if type(value) is not int and not wide:
         raise UnreadableValue(f"{shown(value)} is not a whole number", "send a JSON number without point or quotes")
-    if not _INT64_MIN <= value <= _INT64_MAX:
-        raise UnreadableValue(f"{value} does not fit int64", "send a number from -2^63 to 2^63 - 1")
-    return value
+    if wide or not _INT64_MIN <= value <= _INT64_MAX:
+        raise UnreadableValue(f"{shown(value)} does not fit int64", "send a number from -2^63 to 2^63 - 1")
+    return int(value)
 
 
 def _read_float64(value: Any) -> float:

@@ -82,8 +82,8 @@ def read_spine(
     instants = _whole(table, timestamp_column, Timestamp, called)
     _check_past(instants.values, f"{called} column {timestamp_column}", as_of_us)
     keys = {entity.name: _whole(table, entity.join_key, entity.dtype, called) for entity in entities}
-    requests = {name: _column(table, name, dtype, called) for name, dtype in values.items()}
-    return Spine(table, keys, instants.values, requests, called)
+    given_values = {name: _column(table, name, dtype, called) for name, dtype in values.items()}
+    return Spine(table, keys, instants.values, given_values, called)
 
 
 def _table(given: Any) -> pa.Table:

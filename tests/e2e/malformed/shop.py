@@ -126,6 +126,7 @@ def process(*arguments: str, **environment: str) -> Told:
     """Run the command line as a user does: a process of its own, nobody watching its screen."""
     done = subprocess.run(
         [sys.executable, "-m", "unskew", *arguments],
+        check=False,
         capture_output=True,
         text=True,
         timeout=60,
@@ -156,7 +157,7 @@ class Shop:
     def state(self) -> dict[str, str]:
         """Return a hash of every file that the project keeps.
 
-        Left out is LMDB's table of readers alone: a reader's slot in it is no data, and every reading process writes it.
+        Left out is LMDB's table of readers alone: a slot in it is no data, and every process that reads writes one.
         """
         kept = (path for path in sorted((self.folder / ".unskew").rglob("*")) if path.name != "lock.mdb")
         return {
@@ -215,6 +216,7 @@ def serving(shop: Shop) -> Iterator[Shop]:
             shop.client = client
             _wait_until_ready(client, gateway)
             yield shop
+            assert client.post("/v1/models/spend/predict", json=right_request()).status_code == 200
     finally:
         shop.client = None
         gateway.send_signal(signal.SIGTERM)
@@ -224,6 +226,12 @@ def serving(shop: Shop) -> Iterator[Shop]:
         log.close()
     assert status == 0, (shop.folder / "gateway.log").read_text()
     assert "Traceback" not in (shop.folder / "gateway.log").read_text()
+
+
+def right_request() -> dict[str, Any]:
+    """Return a request that the model ``spend`` answers."""
+    inputs = {"cart": 12.5, "items": 2, "short": 0.5, "gift": True, "word": "a", "seen": NOW, "fee": "1.25"}
+    return {"keys": {"customer_id": 1}, "inputs": inputs}
 
 
 def _wait_until_ready(client: httpx.Client, gateway: subprocess.Popen[str]) -> None:

@@ -23,8 +23,8 @@ from featurestore.foundation.canonical import bytes_digest
 from featurestore.foundation.errors import DefinitionError
 
 _IMPURE_MODULES = frozenset({
-    "_io", "asyncio", "ctypes", "gc", "http", "importlib", "inspect", "io", "os", "pathlib", "random", "requests", "secrets",
-    "socket", "subprocess", "sys", "tempfile", "threading", "time", "urllib", "uuid",
+    "_io", "asyncio", "ctypes", "gc", "http", "importlib", "inspect", "io", "os", "pathlib", "random", "requests",
+    "secrets", "socket", "subprocess", "sys", "tempfile", "threading", "time", "urllib", "uuid",
 })  # fmt: skip
 _IMPURE_BUILTINS = frozenset({
     "__import__", "breakpoint", "compile", "delattr", "eval", "exec", "globals", "hash", "id", "input", "locals",

@@ -1,6 +1,6 @@
 """A small training set with numbers, texts, nulls and a label that can be learnt."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +76,7 @@ def catalog() -> Catalog:
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> Registry:
+def registry(tmp_path: Path) -> Iterator[Registry]:
     opened = open_registry(
         f"sqlite:{tmp_path / 'registry.db'}", tmp_path / "artifacts", FixedClock(START_US + 99 * DAY)
     )

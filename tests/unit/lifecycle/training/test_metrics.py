@@ -24,7 +24,8 @@ def test_classification_figures_by_hand():
 def test_regression_figures_by_hand():
     found = regression_metrics(np.array([0.0, 2.0]), np.array([1.0, 5.0], dtype=np.float32))
     assert set(found) == set(METRICS["regression"])
-    assert (found["rmse"], found["mae"], found["r2"]) == (pytest.approx(math.sqrt(5)), 2.0, -4.0)
+    assert found["rmse"] == pytest.approx(math.sqrt(5))
+    assert (found["mae"], found["r2"]) == (2.0, -4.0)
 
 
 def test_one_row_has_no_r2():

@@ -1,5 +1,7 @@
 """A model's definition: what is taken, and what is refused with a mend."""
 
+from typing import Any
+
 import pytest
 
 from lifecycle.errors import ModelDefinitionError
@@ -24,7 +26,7 @@ def test_service_and_label_are_objects_or_names():
     assert (made().service_name, made().label_name) == ("mixed", "comes")
 
 
-WRONG = {
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a name with a capital": ({"name": "Model"}, "cannot name a model"),
     "a name with a space": ({"name": "my model"}, "cannot name a model"),
     "a name that is no text": ({"name": 3}, "cannot name a model"),

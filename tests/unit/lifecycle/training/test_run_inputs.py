@@ -24,6 +24,7 @@ def test_a_commit_is_clean_until_a_file_differs(tmp_path):
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "-qm", "first")
     clean = code_state(tmp_path)
+    assert clean.commit is not None
     assert len(clean.commit) == 40
     assert not clean.dirty
     (tmp_path / "models.py").write_text("two")

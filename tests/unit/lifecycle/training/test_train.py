@@ -119,7 +119,7 @@ def test_the_holdout_may_start_at_an_instant(run):
 
 
 def test_progress_names_the_steps(run):
-    steps = []
+    steps: list[str] = []
     run(model_of(), progress=steps.append)
     assert [step.split()[0] for step in steps] == ["splitting", "training", "exporting", "checking", "registering"]
 

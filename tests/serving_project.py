@@ -265,13 +265,14 @@ def served(project: ServingProject, **environment: str) -> Iterator[httpx.Client
 
 def start(project: ServingProject, **environment: str) -> tuple[subprocess.Popen[str], str]:
     """Start a gateway process; return it and its base URL once it answers."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.serving_project", str(project.folder)],
-        stdout=subprocess.PIPE,
-        stderr=(project.folder / "gateway.log").open("a"),
-        text=True,
-        env={**os.environ, **environment},
-    )
+    with (project.folder / "gateway.log").open("a") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.serving_project", str(project.folder)],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env={**os.environ, **environment},
+        )
     assert process.stdout is not None
     url = process.stdout.readline().strip()
     assert url, (project.folder / "gateway.log").read_text()

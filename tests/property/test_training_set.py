@@ -16,8 +16,12 @@ from hypothesis import strategies as st
 
 from featurestore.definitions import (
     Count,
+    Delay,
     DistinctCount,
+    Entity,
+    EventSource,
     FeatureService,
+    FeatureView,
     Label,
     Last,
     Max,
@@ -29,11 +33,12 @@ from featurestore.definitions import (
     request_feature,
 )
 from featurestore.definitions.aggregation import Aggregation
-from featurestore.foundation.clock import LATEST_US, format_duration, parse_duration
+from featurestore.foundation.clock import LATEST_US, FixedClock, format_duration, parse_duration
 from featurestore.offline.duckdb_store import DuckDBStore, open_offline_store
+from featurestore.offline.event_import import import_file
 from featurestore.retrieval.training_set import build_training_set
 from featurestore.semantics.arrow_column import arrow_type
-from featurestore.semantics.value import Float64
+from featurestore.semantics.value import Float64, Int64, Timestamp
 from tests.oracle import point_in_time as oracle
 from tests.property.engine import bits_of, take_in
 from tests.property.histories import SCALE, Chooser, Drawn, History, Seeded, Setting, make_history, make_setting
@@ -188,6 +193,25 @@ def _spine(near: Side, far: Side, rows: list[Row]) -> pa.Table:
             "amount": pa.array(amounts, pa.float64()),
         }
     )
+
+
+def test_integers_are_compared_exactly_beyond_2_to_the_53(tmp_path):
+    schema = {"id": Int64, "key": Int64, "at": Timestamp, "amount": Int64}
+    source = EventSource(
+        "sales", schema=schema, event_timestamp="at", event_id="id", available_at=Delay("0s"), path="none"
+    )
+    view = FeatureView("sold", Entity("shop", join_key="key"), source, [Last("amount")])
+    label = Label("more", Max("amount"), view, over="1h", exceeds=view["amount_last"])
+    instants = pa.array([0, 10], pa.timestamp("us", "UTC"))
+    rows = {"id": [1, 2], "key": [1, 1], "at": instants, "amount": [2**53, 2**53 + 1]}
+    import_file(source, pa.table(rows), tmp_path, FixedClock(0))
+    spine = pa.table({"key": [1], "timestamp": instants[:1]})
+    with closing(open_offline_store(tmp_path)) as store:
+        made = build_training_set(
+            FeatureService("inputs", [view]), spine, store, as_of_us=10**12, root=tmp_path, label=label
+        )
+    assert made.label is not None
+    assert made.label.to_pylist() == [True]
 
 
 @given(st.data())

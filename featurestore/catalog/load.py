@@ -39,7 +39,9 @@ def load_definitions(path: Path) -> Catalog:
     module = load_module(path)
     found = list(_definitions_in(vars(module).values()))
     if not found:
-        raise CatalogError(f"{path} defines nothing", mend="define an Entity, an EventSource and a FeatureView in it")
+        raise CatalogError(
+            "it defines nothing", where=str(path), mend="define an Entity, an EventSource and a FeatureView in it"
+        )
     try:
         catalog = catalog_of(found)
         catalog.digest  # noqa: B018 - pins every function's meaning down now, not at the first request
@@ -83,9 +85,11 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise CatalogError(f"there is no file {path}", mend="name the file that holds your definitions") from None
+        raise CatalogError(
+            f"there is no file {path.name}", where=str(path), mend="write it, or name another in unskew.toml"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise CatalogError(f"{path} cannot be read: {error}", mend="give a readable UTF-8 file") from error
+        raise CatalogError(f"it cannot be read: {error}", where=str(path), mend="give a readable UTF-8 file") from error
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from featurestore.online.errors import OnlineUrlError
 
 SCHEMES = ("redis", "rediss", "unix")
+_SETTING = "setting online.url"
 _EXAMPLE = "write it as redis://host:6379/0"
 _OPTIONS: dict[str, Callable[[str], Any]] = {
     "socket_timeout": float,
@@ -59,7 +60,9 @@ def parse_redis_url(url: str) -> RedisAddress:
     try:
         port = parts.port or 6379
     except ValueError:
-        raise OnlineUrlError("the port of the Redis URL is not a number up to 65535", mend=_EXAMPLE) from None
+        raise OnlineUrlError(
+            "the port of the Redis URL is not a number up to 65535", where=_SETTING, mend=_EXAMPLE
+        ) from None
     given = _options(parts.query)
     credentials: dict[str, Any] = {
         "username": unquote(parts.username) if parts.username else None,
@@ -67,13 +70,17 @@ def parse_redis_url(url: str) -> RedisAddress:
     }
     if parts.scheme == "unix":
         if not parts.path.strip("/"):
-            raise OnlineUrlError("the Redis URL names no socket", mend="write it as unix:///run/redis.sock?db=0")
+            raise OnlineUrlError(
+                "the Redis URL names no socket", where=_SETTING, mend="write it as unix:///run/redis.sock?db=0"
+            )
         return RedisAddress(unix_path=unquote(parts.path), **credentials, **given)
     if not parts.hostname:
-        raise OnlineUrlError("the Redis URL names no host", mend=_EXAMPLE)
+        raise OnlineUrlError("the Redis URL names no host", where=_SETTING, mend=_EXAMPLE)
     database = _database(parts)
     if "db" in given:
-        raise OnlineUrlError("the Redis URL has an option 'db'", mend="write the database behind the port: " + _EXAMPLE)
+        raise OnlineUrlError(
+            "the Redis URL has an option 'db'", where=_SETTING, mend="write the database behind the port: " + _EXAMPLE
+        )
     return RedisAddress(
         host=parts.hostname, port=port, db=database, tls=parts.scheme == "rediss", **credentials, **given
     )
@@ -82,7 +89,7 @@ def parse_redis_url(url: str) -> RedisAddress:
 def _database(parts: SplitResult) -> int:
     text = parts.path.strip("/")
     if text and not text.isdecimal():
-        raise OnlineUrlError(f"the Redis URL's database {text!r} is not a number", mend=_EXAMPLE)
+        raise OnlineUrlError(f"the Redis URL's database {text!r} is not a number", where=_SETTING, mend=_EXAMPLE)
     return int(text or 0)
 
 
@@ -91,10 +98,14 @@ def _options(query: str) -> dict[str, Any]:
     for option, value in parse_qsl(query, keep_blank_values=True):
         if option not in _OPTIONS:
             raise OnlineUrlError(
-                f"the Redis URL has an option {option!r}, which is not known", mend=f"use one of {', '.join(_OPTIONS)}"
+                f"the Redis URL has an option {option!r}, which is not known",
+                where=_SETTING,
+                mend=f"use one of {', '.join(_OPTIONS)}",
             )
         try:
             given[option] = _OPTIONS[option](value)
         except ValueError:
-            raise OnlineUrlError(f"option {option!r} of the Redis URL is {value!r}", mend="give a number") from None
+            raise OnlineUrlError(
+                f"option {option!r} of the Redis URL is {value!r}", where=_SETTING, mend="give a number"
+            ) from None
     return given

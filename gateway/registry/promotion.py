@@ -87,5 +87,9 @@ def pass_gate(gate: GateReport, *, override: bool, reason: str) -> None:
 def stated(what: str, said: str, where: str) -> str:
     """Return ``said`` unless it is blank."""
     if not said.strip():
-        raise RouteRefused(f"no {what} is given", where=where, mend=f"state {what}=...: it stays in the history")
+        raise RouteRefused(
+            f"no {what} is given",
+            where=where,
+            mend=f"state it: {what}=..., or --{what} on the command line; it stays in the history",
+        )
     return said

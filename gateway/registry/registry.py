@@ -5,7 +5,8 @@ Every call that changes something is one transaction, on the disk when it return
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +16,7 @@ from sqlalchemy import Connection
 
 from featurestore.foundation.canonical import bytes_digest
 from featurestore.foundation.clock import Clock, format_instant
-from gateway.errors import RecordRefused, RouteConflict
+from gateway.errors import RecordRefused, RouteConflict, RouteRefused
 from gateway.registry import history, moves, record_table
 from gateway.registry.artifact_store import ArtifactStore
 from gateway.registry.database import Database
@@ -173,7 +174,7 @@ class Registry:
     def withdraw(self, model: str, *, actor: str, reason: str = "", expected_revision: int | None = None) -> Route:
         """End the trial: all traffic goes to the champion; return the new route."""
         order = Order("withdraw", model, actor, reason)
-        with self._database.writing() as connection:
+        with self._moving(model) as connection:
             record_table.latest(connection, model)
             before = _expected(connection, model, expected_revision)
             after = moves.next_route(model, before, moves.without_challenger(before))
@@ -187,7 +188,7 @@ class Registry:
         back to has passed it. A ``reason`` is required.
         """
         order = Order("rollback", model, actor, stated("reason", reason, f"rollback of model {model}"))
-        with self._database.writing() as connection:
+        with self._moving(model) as connection:
             record_table.latest(connection, model)
             before = _expected(connection, model, expected_revision)
             made = [each for each in history.entries(connection, model) if each.kind in history.ROUTE_KINDS]
@@ -262,7 +263,7 @@ class Registry:
         *,
         override: bool,
     ) -> PromotionReport:
-        with self._database.writing() as connection:
+        with self._moving(order.model) as connection:
             record = _select(connection, order.model, version)
             before = _expected(connection, order.model, expected_revision)
             gate = judge(record)
@@ -272,6 +273,16 @@ class Registry:
                 detail = {"gate": gate.describe(), "overridden": not gate.passed}
                 self._record_move(connection, order, before, after, detail)
             return PromotionReport(gate, not gate.passed, before, after, order.actor, order.reason)
+
+    @contextmanager
+    def _moving(self, model: str) -> Iterator[Connection]:
+        """Give a transaction that moves a model's route; a move that makes no sense names the model as its place."""
+        try:
+            with self._database.writing() as connection:
+                yield connection
+        except RouteRefused as error:
+            error.where = error.where or f"model {model}"
+            raise
 
     def _record_move(
         self, connection: Connection, order: Order, before: Route | None, after: Route, detail: Any = None

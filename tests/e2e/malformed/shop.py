@@ -88,7 +88,7 @@ MODELS_END = """\
 spend = Model("spend", service="spend_inputs", label="next_week", train=train, owner="shop@example.org",
               thresholds=[Threshold("rmse", at_most=1e9)])
 strict = Model("strict", service="strict_inputs", label="next_week", train=train, owner="shop@example.org",
-               thresholds=[Threshold("rmse", at_most=0.001)])
+               thresholds=[Threshold("rmse", at_most=1e-9)])
 """
 
 TOML = f"""\

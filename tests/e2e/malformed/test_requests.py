@@ -1,4 +1,4 @@
-"""Requests that do not fit, sent to a running gateway: problem details name thing, place and mend; nothing is logged."""
+"""Requests that do not fit, sent to a running gateway: problems name thing, place and mend, and nothing is logged."""
 
 import httpx
 import pytest

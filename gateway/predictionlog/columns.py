@@ -23,10 +23,6 @@ CHUNK_ROWS = 1_000
 PAUSE_S = 0.000_05
 """How long the lock is left to others between two columns."""
 
-# Arrow's first array imports pandas where that is installed, a third of a second with the interpreter lock: now, and
-# not beside an event loop.
-pa.array([0])
-
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
@@ -34,6 +30,14 @@ class Numbered:
 
     first: int
     batch: PredictionBatch
+
+
+def warm_arrow() -> None:
+    """Make one array, so that what Arrow does at its first is done: it imports pandas, where that is installed.
+
+    That holds the interpreter lock for a third of a second: better at the start than beside a busy event loop.
+    """
+    pa.array([0])
 
 
 def to_table(numbered: Sequence[Numbered], worker: str) -> pa.Table:

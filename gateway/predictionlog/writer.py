@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from featurestore.foundation.clock import DAY
 from featurestore.foundation.durable_file import durable_path
 from gateway.errors import PredictionLogError
-from gateway.predictionlog.columns import Numbered, to_table
+from gateway.predictionlog.columns import Numbered, to_table, warm_arrow
 from gateway.predictionlog.record import PredictionBatch
 
 _logger = logging.getLogger(__name__)
@@ -85,6 +85,7 @@ class PredictionLog:
     ) -> None:
         self.worker = f"{os.getpid()}-{secrets.token_hex(6)}" if worker is None else worker
         _check_worker(self.worker)
+        warm_arrow()
         self._root = root
         self._flush_interval_s = flush_interval_ms / 1_000
         self._flush_rows = flush_rows

@@ -277,3 +277,17 @@ def test_several_workers_share_a_folder(make_batch, tmp_path: Path):
         log.close()
     assert len({log.worker for log in logs}) == 3
     assert PredictionReader(tmp_path).to_arrow("spend").num_rows == 3
+
+
+def test_arrow_is_warm_before_the_first_prediction(tmp_path):
+    """A fresh process: what Arrow's first array imports is there once the log is open, and no flush imports more."""
+    program = f"""
+import sys
+from pathlib import Path
+from gateway.predictionlog.writer import PredictionLog
+before = "pandas" in sys.modules
+with PredictionLog(Path({str(tmp_path)!r})):
+    print(before, "pandas" in sys.modules)
+"""
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert told.stdout.split() == ["False", "True"]

@@ -17,12 +17,14 @@ from featurestore.foundation.errors import OfflineStoreError
 from featurestore.offline import snapshot
 from featurestore.offline.point_in_time.event_rows import EventRows
 from featurestore.offline.point_in_time.join import ViewFrame, join
-from featurestore.offline.row_sql import keys_sql, literal, rows_sql
+from featurestore.offline.row_sql import keys_sql, rows_sql, stored_sql
 from featurestore.semantics.aggregate import Aggregate, EventLog
 from featurestore.semantics.arrow_column import from_arrow, to_arrow
 from featurestore.semantics.interval import NEVER_US
 from featurestore.semantics.value import Column, Int64, column
 
+Mark = tuple[str, int, int, int]
+"""A file's path, size, time of last change in ns, and inode: as long as these stand, its bytes are taken to stand."""
 FEW_KEYS = 10_000
 """Up to so many spine rows, only their keys' versions are fetched."""
 
@@ -41,6 +43,7 @@ class DuckDBStore:
         self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
         if threads is not None:
             self._connection.execute(f"SET threads = {int(threads)}")
+        self._verified: set[Mark] = set()
         self._threads = int(self._scalar("SELECT current_setting('threads')"))
 
     @property
@@ -61,7 +64,7 @@ class DuckDBStore:
         stored = self._stored(view, s)
         if stored is None:
             return column(view.entity.dtype, [])
-        return from_arrow(self._table(view, keys_sql(view, stored)).column("key"), view.entity.dtype)
+        return from_arrow(self._table(view, keys_sql(view, stored)).column("__key"), view.entity.dtype)
 
     def features_at(self, view: FeatureView, keys: Column, instants_us: NDArray[np.int64], s: int) -> ViewFrame:
         """Return the view's features at each (key, instant), TTL not applied."""
@@ -105,11 +108,11 @@ class DuckDBStore:
         if stored is None:
             return _no_rows(view, columns)
         table = self._table(view, rows_sql(view, columns, stored, some_keys=wanted is not None), wanted)
-        encoded = table.column("key").combine_chunks().dictionary_encode()
+        encoded = table.column("__key").combine_chunks().dictionary_encode()
         if isinstance(encoded, pa.ChunkedArray):
             encoded = encoded.combine_chunks()
         event_us, enter_us, leave_us = (
-            from_arrow(table.column(name), Int64).values for name in ("event_us", "enter_us", "leave_us")
+            from_arrow(table.column(name), Int64).values for name in ("__event", "__enter", "__leave")
         )
         return EventRows(
             keys=from_arrow(encoded.dictionary, view.entity.dtype),
@@ -118,22 +121,28 @@ class DuckDBStore:
             enter_us=enter_us,
             leave_us=leave_us,
             columns={
-                name: from_arrow(table.column(f"c{i}"), view.column_dtype(name)) for i, name in enumerate(columns)
+                name: from_arrow(table.column(f"__{i}"), view.column_dtype(name)) for i, name in enumerate(columns)
             },
         )
 
     def _stored(self, view: FeatureView, s: int) -> str | None:
         """Return the table expression of the source's files up to ``s``, ``None`` if there are none."""
-        files = snapshot.at(self._root, view.source, s).paths
-        if not files:
-            return None
-        return f"read_parquet([{', '.join(literal(str(path)) for path in files)}], union_by_name = true)"
+        found = snapshot.at(self._root, view.source, s)
+        self._verify(found)
+        return stored_sql(view.source, found.paths, found.schema) if found.paths else None
+
+    def _verify(self, found: snapshot.Snapshot) -> None:
+        """Hash each file once, and again whenever it looks touched: what is read is what was committed (law 12)."""
+        marks = {_mark(path): file for path, file in zip(found.paths, found.files, strict=True)}
+        fresh = [file for mark, file in marks.items() if mark not in self._verified]
+        found.verify(fresh)
+        self._verified.update(marks)
 
     def _table(self, view: FeatureView, sql: str, wanted: pa.Array | None = None) -> pa.Table:
         cursor = self._connection.cursor()
         try:
             if wanted is not None:
-                cursor.register("wanted", pa.table({"key": wanted}))
+                cursor.register("wanted", pa.table({"__key": wanted}))
             return cursor.sql(sql).to_arrow_table()
         except duckdb.Error as error:
             raise OfflineStoreError(
@@ -147,6 +156,15 @@ class DuckDBStore:
     def _scalar(self, sql: str) -> Any:
         row = self._connection.execute(sql).fetchone()
         return None if row is None else row[0]
+
+
+def _mark(path: Path) -> Mark:
+    """Return a file's mark; zeros for one that is gone, which no verification passes."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return str(path), 0, 0, 0
+    return str(path), status.st_size, status.st_mtime_ns, status.st_ino
 
 
 def _may_matter(rows: EventRows, longest_us: int, as_of_us: int) -> NDArray[np.bool_]:

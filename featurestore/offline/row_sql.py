@@ -6,11 +6,13 @@ asked, so that a correction which no longer meets the condition still ends the v
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Container, Iterable
+from pathlib import Path
 
 from sqlglot import exp
 
-from featurestore.definitions import FeatureView
+from featurestore.definitions import FeatureView, Source
 from featurestore.semantics.interval import NEVER_US
 from featurestore.semantics.value import DType
 
@@ -22,13 +24,34 @@ _SQL_TYPES = {
     "string": "VARCHAR",
     "timestamp": "TIMESTAMPTZ",
 }
+_PATTERN = re.compile(r"[*?\[]")
 ENTER = "greatest(__event_us, __available_us)"
+
+
+def stored_sql(source: Source, paths: Iterable[Path], held: Container[str]) -> str:
+    """Return the table expression of a source's stored versions.
+
+    Parameters
+    ----------
+    paths
+        The files, at least one, read by these very names: nothing in a path is taken for a pattern or a column.
+    held
+        Columns that some file has; the others were added to the schema later and are null.
+    """
+    files = ", ".join(literal(_PATTERN.sub(r"[\g<0>]", str(path))) for path in paths)
+    added = "".join(
+        f", CAST(NULL AS {sql_type(dtype)}) AS {quoted(name)}"
+        for name, dtype in source.schema.items()
+        if name not in held
+    )
+    return f"(SELECT *{added} FROM read_parquet([{files}], union_by_name = true, hive_partitioning = false))"
 
 
 def rows_sql(view: FeatureView, columns: Iterable[str], stored: str, *, some_keys: bool) -> str:
     """Return the query of a view's rows in the total order.
 
-    Result columns: ``key``, ``event_us``, ``enter_us``, ``leave_us``, then ``c0``, ``c1``, ... for ``columns``.
+    Result columns: ``__key``, ``__event``, ``__enter``, ``__leave``, then ``__0``, ``__1``, ... for ``columns``: names
+    that no source has, so that nothing of a source's can be taken for one of them.
 
     Parameters
     ----------
@@ -39,18 +62,18 @@ def rows_sql(view: FeatureView, columns: Iterable[str], stored: str, *, some_key
     stored
         A table expression of the source's stored versions.
     some_keys
-        Keep only keys in the relation ``wanted(key)``.
+        Keep only keys in the relation ``wanted(__key)``.
     """
     key = quoted(view.key)
-    order = ", ".join(["key", "event_us", "__available_us", *map(quoted, view.source.identity)])
+    order = ", ".join(["__key", "__event", "__available_us", *map(quoted, view.source.identity)])
     names = list(columns)
-    picked = "".join(f", {column_sql(view, name)} AS c{index}" for index, name in enumerate(names))
+    picked = "".join(f", {column_sql(view, name)} AS __{index}" for index, name in enumerate(names))
     conditions = [f"{key} IS NOT NULL", "NOT __deleted", f"{ENTER} < __leave_us", *_where(view)]
     if some_keys:
-        conditions.append(f"{key} IN (SELECT key FROM wanted)")
+        conditions.append(f"{key} IN (SELECT __key FROM wanted)")
     return (
         f"WITH versions AS ({_versions_sql(view, _read_columns(view, names), stored)}) "
-        f"SELECT {key} AS key, __event_us AS event_us, {ENTER} AS enter_us, __leave_us AS leave_us{picked} "
+        f"SELECT {key} AS __key, __event_us AS __event, {ENTER} AS __enter, __leave_us AS __leave{picked} "
         f"FROM versions WHERE {' AND '.join(conditions)} ORDER BY {order}"
     )
 
@@ -58,7 +81,7 @@ def rows_sql(view: FeatureView, columns: Iterable[str], stored: str, *, some_key
 def keys_sql(view: FeatureView, stored: str) -> str:
     """Return the query of every key any version ever had, ascending."""
     key = quoted(view.key)
-    return f"SELECT DISTINCT {key} AS key FROM {stored} WHERE {key} IS NOT NULL ORDER BY key"
+    return f"SELECT DISTINCT {key} AS __key FROM {stored} WHERE {key} IS NOT NULL ORDER BY __key"
 
 
 def column_sql(view: FeatureView, name: str) -> str:

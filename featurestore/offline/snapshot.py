@@ -13,7 +13,7 @@ A commit exists when its manifest does. A snapshot at s is the commits 1 to s; s
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -151,8 +151,8 @@ class Snapshot:
         """The digest that names the data: that of its last commit, which holds all before; constant for none."""
         return self.commits[-1].digest if self.commits else digest({"source": self.source, "sequence": 0})
 
-    def verify(self) -> None:
-        """Hash every data file again.
+    def verify(self, files: Iterable[DataFile] | None = None) -> None:
+        """Hash every data file again, or some of them.
 
         Raises
         ------
@@ -161,7 +161,7 @@ class Snapshot:
         """
         wrong = [
             f"{self.folder / file.path} {'has changed' if (self.folder / file.path).is_file() else 'is gone'}"
-            for file in self.files
+            for file in (self.files if files is None else files)
             if not _intact(self.folder / file.path, file.sha256)
         ]
         if wrong:

@@ -74,6 +74,7 @@ def read_spine(
         Naming column, row (from 0) and value.
     """
     table = _table(given)
+    _check_distinct(table)
     called = str(given) if isinstance(given, (str, Path)) else "spine"
     wanted = {entity.join_key: entity.dtype for entity in entities}
     values = {request.name: request.dtype for request in requests}
@@ -114,6 +115,13 @@ def _without_index(table: pa.Table) -> pa.Table:
     """Drop the index columns that pandas hands over beside the frame's own."""
     own = [name for name in table.column_names if not name.startswith("__index_level_")]
     return table.select(own).replace_schema_metadata(None)
+
+
+def _check_distinct(table: pa.Table) -> None:
+    for name in table.column_names:
+        found = table.column_names.count(name)
+        if found > 1:
+            raise SpineError(f"the spine has {found} columns called {name!r}", mend="keep one of them")
 
 
 def _check_name(table: pa.Table, name: str, called: str) -> None:

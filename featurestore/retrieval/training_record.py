@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from featurestore.foundation.canonical import canonical_bytes, digest
 from featurestore.foundation.durable_file import create_durably, durable_path
@@ -36,8 +35,8 @@ def keep_record(root: Path, record: dict[str, Any], spine: pa.Table) -> str:
     name = record_digest(record)
     path = _spine_path(root, record["spine_digest"])
     if not path.exists():
-        with durable_path(path) as temporary:
-            pq.write_table(spine, temporary, compression="zstd")
+        with durable_path(path) as temporary, pa.OSFile(str(temporary), "wb") as file:
+            _write_arrow(file, spine)
     with suppress(FileExistsError):
         create_durably(_record_path(root, name), canonical_bytes(record))
     return name
@@ -68,7 +67,8 @@ def load_spine(root: Path, spine_digest: str) -> pa.Table:
     path = _spine_path(root, spine_digest)
     if not path.exists():
         raise TrainingRecordError("the spine is gone", where=str(path), mend="restore it from a backup")
-    table = pq.read_table(path)
+    with pa.memory_map(str(path)) as file:
+        table = pa.ipc.open_file(file).read_all()
     if table_digest(table) != spine_digest:
         raise TrainingRecordError("the spine was changed", where=str(path), mend="restore it from a backup")
     return table
@@ -79,9 +79,15 @@ def list_records(root: Path) -> list[tuple[str, dict[str, Any]]]:
     return [(path.stem, json.loads(path.read_bytes())) for path in sorted((root / "records").glob("*.json"))]
 
 
+def _write_arrow(file: pa.NativeFile, table: pa.Table) -> None:
+    """Write Arrow's own file format, which keeps every type exactly as it is; Parquet would change some."""
+    with pa.ipc.new_file(file, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write_table(table)
+
+
 def _record_path(root: Path, name: str) -> Path:
     return root / "records" / f"{name}.json"
 
 
 def _spine_path(root: Path, spine_digest: str) -> Path:
-    return root / "spines" / f"{spine_digest}.parquet"
+    return root / "spines" / f"{spine_digest}.arrow"

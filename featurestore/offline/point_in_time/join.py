@@ -12,7 +12,7 @@ from featurestore.offline.point_in_time.event_rows import EventRows
 from featurestore.offline.point_in_time.moving_state import MovingStates
 from featurestore.offline.point_in_time.timeline import CHUNK_ROWS, Integers, Timeline, in_pieces
 from featurestore.semantics.aggregate import Aggregate, AggregateState
-from featurestore.semantics.finalise import finalise
+from featurestore.semantics.finalise import Finalised, finalise
 from featurestore.semantics.status import Status
 from featurestore.semantics.value import Column, null_column
 
@@ -56,34 +56,43 @@ def join(
     windows = tuple(sorted({a.window_us for a in aggregates.values() if a.window_us is not None}))
     timeline = Timeline(rows, windows)
     positions = timeline.locate(codes, instants_us, threads)
+    asked, places = _asked(positions, len(timeline))
     states = MovingStates(timeline)
     latest = states.latest()[positions]
     columns, statuses = {}, {}
     for name, aggregate in aggregates.items():
-        columns[name], statuses[name] = _at(aggregate, states.state(aggregate), positions, threads)
+        finalised = finalise(aggregate, states.state(aggregate).take(asked))
+        columns[name], statuses[name] = _given_out(finalised, places, threads)
     return ViewFrame(columns, statuses, rows.event_us[np.maximum(latest, 0)], latest >= 0)
 
 
-def _at(
-    aggregate: Aggregate, state: AggregateState, positions: Integers, threads: int
-) -> tuple[Column, NDArray[np.uint8]]:
-    """Finalise once per position or once per row, whichever are fewer, and give each row its own."""
-    if len(positions) < len(state.n_events):
-        return finalise(aggregate, state.take(positions))
-    values, statuses = finalise(aggregate, state)
-    taken = Column(values.dtype, np.empty(len(positions), values.values.dtype), np.zeros(len(positions), np.bool_))
-    marks = np.full(len(positions), Status.PRESENT, dtype=np.uint8)
+def _asked(positions: Integers, length: int) -> tuple[Integers, Integers]:
+    """Return the positions that any row asks for, ascending, and for each row the place of its own among them.
+
+    Only these are finalised: each once, and none that could fail where nobody looks.
+    """
+    wanted = np.zeros(length, dtype=np.bool_)
+    wanted[positions] = True
+    places = np.cumsum(wanted) - 1
+    return np.flatnonzero(wanted), places[positions]
+
+
+def _given_out(finalised: Finalised, places: Integers, threads: int) -> Finalised:
+    """Give each row the value and status at its place."""
+    values, statuses = finalised
+    taken = Column(values.dtype, np.empty(len(places), values.values.dtype), np.zeros(len(places), np.bool_))
+    marks = np.full(len(places), Status.PRESENT, dtype=np.uint8)
     plain = not values.nulls.any() and not statuses.any()
 
     def fill(start: int) -> None:
         piece = slice(start, start + CHUNK_ROWS)
-        chosen = positions[piece]
+        chosen = places[piece]
         taken.values[piece] = values.values[chosen]
         if not plain:
             taken.nulls[piece] = values.nulls[chosen]
             marks[piece] = statuses[chosen]
 
-    in_pieces(fill, len(positions), threads)
+    in_pieces(fill, len(places), threads)
     return taken, marks
 
 

@@ -7,13 +7,26 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from featurestore.definitions import Delay, Derived, Entity, EventSource, FeatureView, Int64, Last, Max, Timestamp
+from featurestore.definitions import (
+    Count,
+    Delay,
+    Derived,
+    Entity,
+    EventSource,
+    FeatureView,
+    Int64,
+    Last,
+    Max,
+    Timestamp,
+)
 from featurestore.foundation.clock import DAY, HOUR, FixedClock
 from featurestore.foundation.errors import OfflineStoreError
 from featurestore.offline.duckdb_store import open_offline_store
 from featurestore.offline.event_import import import_file
+from featurestore.semantics.status import Status
 
 VISITS = EventSource(
     "visits",
@@ -76,3 +89,73 @@ def test_logs_hold_what_may_still_matter_and_nothing_else(tmp_path: Path) -> Non
     assert at_21 == {1: [20 * DAY, 40 * DAY], 2: [1 * DAY]}
     at_30 = {keys.to_pylist()[row]: log.event_us.tolist() for row, log in store.logs(VIEW, keys, 30 * DAY, 1)}
     assert at_30 == {1: [20 * DAY, 40 * DAY], 2: [1 * DAY]}
+
+
+ODD_FOLDERS = ["p[1]", "st*r", "what?", "region=eu/who=7", 'it\'s "here"', "back\\slash", "{a,b}", "%20#é"]
+
+
+@pytest.mark.parametrize("folder", ODD_FOLDERS)
+def test_a_path_is_a_name_and_nothing_else(folder: str, tmp_path: Path) -> None:
+    for sibling in ("p1", "star", "whatt", "a"):
+        _import(tmp_path / sibling, (1, 99, 1))
+    _import(tmp_path / folder, (1, 5, DAY + HOUR))
+    store = open_offline_store(tmp_path / folder)
+    assert store.keys(VIEW, 1).to_pylist() == [5]
+    assert _read(tmp_path / folder) == [DAY + HOUR, 1]
+
+
+@pytest.mark.parametrize("name", ["id", "key", "event_us", "c0", "stored", "select", 'a"b', "it's"])
+def test_ties_are_broken_by_the_event_id_whatever_it_is_called(name: str, tmp_path: Path) -> None:
+    source = EventSource(
+        "sales",
+        schema={"who": Int64, name: Int64, "at": Timestamp, "paid": Int64},
+        event_timestamp="at",
+        event_id=name,
+        available_at=Delay("0s"),
+        path="sales.parquet",
+    )
+    view = FeatureView("sold", Entity("person", "who"), source, [Last("paid")])
+    at = pa.array([DAY] * 3, pa.timestamp("us", "UTC"))
+    import_file(
+        source, pa.table({"who": [1] * 3, name: [2, 3, 1], "at": at, "paid": [30, 10, 20]}), tmp_path, FixedClock(0)
+    )
+    store = open_offline_store(tmp_path)
+    assert store.features_at(view, store.keys(view, 1), np.array([DAY]), 1).columns["paid_last"].to_pylist() == [10]
+
+
+def test_a_column_added_since_the_last_import_is_null(tmp_path: Path) -> None:
+    _import(tmp_path, (1, 1, DAY))
+    longer = EventSource(
+        "visits",
+        schema={**VISITS.schema, "shop": Int64},
+        event_timestamp="at",
+        event_id="id",
+        available_at=Delay("0s"),
+        path="visits.parquet",
+    )
+    view = FeatureView("shops", Entity("person", "who"), longer, [Last("shop"), Count("shop", over="7d")])
+    store = open_offline_store(tmp_path)
+    frame = store.features_at(view, store.keys(view, 1), np.array([DAY]), 1)
+    assert [column.to_pylist() for column in frame.columns.values()] == [[None], [0]]
+    assert frame.statuses["shop_last"].tolist() == [Status.NULL]
+
+
+def test_a_file_that_was_changed_is_not_read(tmp_path: Path) -> None:
+    _import(tmp_path, (1, 1, DAY))
+    _read(tmp_path)
+    path = next((tmp_path / "sources").rglob("data/*/*.parquet"))
+    changed = pq.read_table(path, partitioning=None)
+    pq.write_table(changed.set_column(0, changed.schema.field(0), pa.array([2])), path)
+    with pytest.raises(OfflineStoreError, match="has changed") as refused:
+        _read(tmp_path)
+    assert str(path) in str(refused.value)
+
+
+def test_a_change_under_an_open_store_is_noticed(tmp_path: Path) -> None:
+    _import(tmp_path, (1, 1, DAY))
+    store = open_offline_store(tmp_path)
+    store.keys(VIEW, 1)
+    path = next((tmp_path / "sources").rglob("data/*/*.parquet"))
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(OfflineStoreError, match="has changed"):
+        store.keys(VIEW, 1)

@@ -215,8 +215,9 @@ def test_changed_definitions_and_changed_spines_are_found_out(offline: DuckDBSto
         )
     with pytest.raises(TrainingRecordError, match="no longer exists"):
         rebuild_training_set(made.digest, tmp_path / "sets", offline, services={}, labels={})
-    path = tmp_path / "sets" / "spines" / f"{made.record['spine_digest']}.parquet"
-    pq.write_table(SPINE.slice(1), path)
+    path = tmp_path / "sets" / "spines" / f"{made.record['spine_digest']}.arrow"
+    with pa.ipc.new_file(str(path), SPINE.schema) as writer:
+        writer.write_table(SPINE.slice(1))
     with pytest.raises(TrainingRecordError, match="the spine was changed"):
         rebuild_training_set(
             made.digest, tmp_path / "sets", offline, services={"inputs": service}, labels={"next_week": next_week}
@@ -319,3 +320,22 @@ def test_delays_make_events_visible_later(tmp_path: Path) -> None:
     instants = np.array([1, 2, 7.999999, 8]) * DAY
     frame = store.features_at(view, store.keys(view, 1).take(np.zeros(4, np.int64)), instants.astype(np.int64), 1)
     assert frame.columns["count_7d"].to_pylist() == [0, 1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        pa.array([1] * 5, pa.timestamp("s", "UTC")),
+        pa.array(list("ababa")).dictionary_encode(),
+        pa.array([[1], [], None, [2], [3]]),
+        pa.array([{"a": 1}] * 5),
+        pa.array([1.5] * 5, pa.float16()),
+    ],
+    ids=lambda extra: str(extra.type)[:12],
+)
+def test_a_spine_with_columns_of_any_type_is_rebuilt(extra: pa.Array, offline: DuckDBStore, tmp_path: Path) -> None:
+    made = _build(offline, tmp_path, SPINE.append_column("extra", extra))
+    known = {"services": {"inputs": service}, "labels": {"next_week": next_week}}
+    again = rebuild_training_set(made.digest, tmp_path / "sets", offline, **known)  # type: ignore[arg-type]
+    assert again.table.schema.equals(made.table.schema)
+    assert again.digest == made.digest

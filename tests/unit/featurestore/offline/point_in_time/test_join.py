@@ -8,6 +8,7 @@ import random
 import numpy as np
 import pytest
 
+from featurestore.foundation.errors import SemanticsError
 from featurestore.offline.point_in_time import timeline
 from featurestore.offline.point_in_time.event_rows import EventRows
 from featurestore.offline.point_in_time.join import join
@@ -117,3 +118,22 @@ def test_many_keys_over_ten_thousand_years_still_fit_the_axis() -> None:
     rows = EventRows(column(Int64, list(range(count))), np.arange(count), event, event, np.full(count, NEVER_US), {})
     frame = join(rows, {"n": Aggregate(Kind.COUNT, None, None, 5)}, np.arange(count), event + 4)
     assert frame.columns["n"].values.tolist() == [1] * count
+
+
+def test_a_sum_that_overflows_where_nobody_asks_fails_nobody() -> None:
+    event = np.array([0, 1, 50, 50])
+    rows = EventRows(
+        column(Int64, [7, 8]),
+        np.array([0, 0, 0, 1]),
+        event,
+        event,
+        np.full(4, NEVER_US),
+        {"x": column(Int64, [2**62, 2**62, 5, 6])},
+    )
+    aggregates = {"sum": Aggregate(Kind.SUM, "x", Int64, 10)}
+    for length in (2, 200):
+        codes = np.tile([0, 1], length // 2)
+        frame = join(rows, aggregates, codes, np.full(length, 55))
+        assert frame.columns["sum"].to_pylist() == [5, 6] * (length // 2)
+    with pytest.raises(SemanticsError, match="does not fit"):
+        join(rows, aggregates, np.array([0]), np.array([5]))

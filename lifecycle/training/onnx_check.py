@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from featurestore.foundation.clock import format_instant
 from featurestore.semantics.model_input import ModelInput
 from lifecycle.errors import ExportFailed, ExportMismatch, TrainingFailed
+from lifecycle.training.onnx_export import first_line
 
 ABSOLUTE = 1e-5
 RELATIVE = 1e-5
@@ -53,7 +54,7 @@ def run_graph(graph: bytes, inputs: ModelInput, where: str) -> Outputs:
         parts = [session.run(names, batch.feeds()) for batch in _batches(inputs)]
     except Exception as error:
         raise ExportFailed(
-            f"ONNX Runtime does not run the graph: {type(error).__name__}: {error}",
+            f"ONNX Runtime does not run the graph: {first_line(error)}",
             where=where,
             mend="use other steps in the estimator, or other versions of skl2onnx and onnxruntime",
         ) from error
@@ -66,11 +67,18 @@ def ask_estimator(estimator: Any, inputs: Any, *, classifier: bool, where: str) 
         answers = estimator.predict_proba(inputs) if classifier else estimator.predict(inputs)
     except Exception as error:
         raise TrainingFailed(
-            f"the returned {type(estimator).__name__} does not answer: {type(error).__name__}: {error}",
+            f"the returned {type(estimator).__name__} does not answer: {first_line(error)}",
             where=where,
             mend="fit it on data.inputs, the table it will be asked with, and return it",
         ) from error
-    return np.asarray(answers, dtype=np.float64)[:, 1] if classifier else np.asarray(answers, dtype=np.float64).ravel()
+    found = np.asarray(answers, dtype=np.float64)
+    if found.shape[1:] not in ([(2,)] if classifier else [(), (1,)]):
+        raise TrainingFailed(
+            f"the returned {type(estimator).__name__} gives answers of shape {found.shape}",
+            where=where,
+            mend="fit it on data.target: one target, of two classes if it is Bool",
+        )
+    return found[:, 1] if classifier else found.ravel()
 
 
 def compare(expected: NDArray[np.float64], outputs: Outputs, instants_us: NDArray[np.int64], where: str) -> Agreement:

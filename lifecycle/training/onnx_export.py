@@ -37,13 +37,14 @@ def export(estimator: Any, data: TrainingData, *, classifier: bool, where: str) 
         graph = convert(estimator, GRAPH_NAME, initial_types=inputs, options=options)
     except Exception as error:
         raise ExportFailed(
-            f"{type(estimator).__name__} has no ONNX form: {_first_line(error)}",
+            f"{type(estimator).__name__} has no ONNX form: {first_line(error)}",
             where=where,
             mend="use steps that skl2onnx converts (https://onnx.ai/sklearn-onnx/supported.html): GradientBoosting, "
             "RandomForest and linear models work, HistGradientBoosting and FunctionTransformer do not",
         ) from error
     finish = _finish_classifier if classifier else _finish_regressor
     finish(graph.graph, where)
+    _order_opsets(graph)
     return bytes(graph.SerializeToString(deterministic=True))
 
 
@@ -88,6 +89,14 @@ def _finish_regressor(graph: Any, where: str) -> None:
     _set_outputs(graph, {"prediction": TensorProto.FLOAT})
 
 
+def _order_opsets(model: Any) -> None:
+    """Order what the converter took from a set, whose order depends on the process's hash seed."""
+    ordered = sorted((opset.domain, opset.version) for opset in model.opset_import)
+    del model.opset_import[:]
+    for domain, version in ordered:
+        model.opset_import.add(domain=domain, version=version)
+
+
 def _rename(graph: Any, old: str, new: str) -> None:
     for node in graph.node:
         for names in (node.input, node.output):
@@ -103,5 +112,6 @@ def _set_outputs(graph: Any, kinds: dict[str, int]) -> None:
     graph.output.extend(helper.make_tensor_value_info(name, kind, [None]) for name, kind in kinds.items())
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return an error's type and the first line of what it says."""
     return f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}"

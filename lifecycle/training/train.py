@@ -22,7 +22,7 @@ from lifecycle.training import metrics
 from lifecycle.training.holdout import Split, split_in_time
 from lifecycle.training.model import Model
 from lifecycle.training.onnx_check import Agreement, Outputs, ask_estimator, compare, run_graph
-from lifecycle.training.onnx_export import CLASSIFIER_OUTPUTS, REGRESSOR_OUTPUTS, export
+from lifecycle.training.onnx_export import CLASSIFIER_OUTPUTS, REGRESSOR_OUTPUTS, export, first_line
 from lifecycle.training.run_inputs import code_files, code_state, hash_files, library_versions, refuse_changes
 from lifecycle.training.training_data import TrainingData, joined_inputs
 from lifecycle.training.training_table import TrainingTable
@@ -178,7 +178,7 @@ def _fit(model: Model, data: TrainingData, *, classifier: bool, where: str) -> A
         estimator = model.train(data)
     except Exception as error:
         raise TrainingFailed(
-            f"train raised {type(error).__name__}: {error}", where=where, mend="mend the training function"
+            f"train raised {first_line(error)}", where=where, mend="mend the training function"
         ) from error
     return _checked(estimator, data, classifier=classifier, where=where)
 

@@ -172,6 +172,25 @@ def test_a_classifier_without_probabilities_is_refused(run):
         run(model_of(train, service=numbers), training_set(service=numbers))
 
 
+def test_a_regressor_of_two_targets_is_refused(run, registry):
+    def train(data):
+        both = np.stack([data.target, data.target], axis=1)
+        return make_pipeline(SimpleImputer(), LinearRegression()).fit(data.inputs, both)
+
+    with pytest.raises(errors.TrainingFailed, match=r"shape \(\d+, 2\)"):
+        run(model_of(train, numbers, pays, thresholds=[]), training_set(numbers, pays))
+    assert registry.models() == ()
+
+
+def test_a_classifier_of_three_classes_is_refused(run):
+    def train(data):
+        three = np.arange(len(data.target)) % 3
+        return make_pipeline(SimpleImputer(), LogisticRegression()).fit(data.inputs, three)
+
+    with pytest.raises(errors.TrainingFailed, match=r"shape \(\d+, 3\)"):
+        run(model_of(train, service=numbers), training_set(service=numbers))
+
+
 def test_a_file_that_changes_during_the_run_fails_it(run, registry, tmp_path):
     source = tmp_path / "project" / "models.py"
     source.write_text("one")

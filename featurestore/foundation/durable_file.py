@@ -23,9 +23,9 @@ def create_durably(path: Path, data: bytes) -> None:
     Raises
     ------
     FileExistsError
-        If ``path`` exists, whatever it holds.
+        If ``path`` exists, whatever it holds; its name is on the disk by then, whoever made it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = _temporary_beside(path)
     try:
         temporary.write_bytes(data)
@@ -33,13 +33,13 @@ def create_durably(path: Path, data: bytes) -> None:
         os.link(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 @contextmanager
 def durable_path(path: Path) -> Iterator[Path]:
     """Give a temporary path to write; on a clean exit sync it and rename it to ``path``, else remove it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = _temporary_beside(path)
     try:
         yield temporary
@@ -53,10 +53,18 @@ def durable_path(path: Path) -> Iterator[Path]:
 @contextmanager
 def exclusive_lock(path: Path) -> Iterator[None]:
     """Hold an advisory lock on ``path`` (made if absent); blocks until it is free; a killed holder frees it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with path.open("a") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, each name flushed to the disk."""
+    if not path.is_dir():
+        make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        sync_folder(path.parent)
 
 
 def sync_file(path: Path) -> None:

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from featurestore.definitions.source import Source
 from featurestore.foundation.canonical import canonical_bytes
 from featurestore.foundation.clock import Clock
-from featurestore.foundation.durable_file import create_durably, exclusive_lock, file_digest, sync_folder
+from featurestore.foundation.durable_file import create_durably, exclusive_lock, file_digest, make_folder, sync_folder
 from featurestore.foundation.errors import ImportRefused, OfflineStoreError
 from featurestore.offline import snapshot
 from featurestore.offline.import_report import SHOWN_BAD_ROWS, ImportReport, RowsRefused
@@ -82,20 +82,12 @@ def reading(source: Source) -> dict[str, Any]:
 @contextmanager
 def _writable(folder: Path) -> Iterator[None]:
     try:
-        _make_folder(folder)
+        make_folder(folder)
         yield
     except OSError as error:
         raise OfflineStoreError(
             f"history cannot be written: {error}", where=str(folder), mend="check the disk's space and permissions"
         ) from error
-
-
-def _make_folder(folder: Path) -> None:
-    """Make a folder and those above it, each name flushed to the disk."""
-    if not folder.is_dir():
-        _make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        sync_folder(folder.parent)
 
 
 def _remove_orphans(before: Snapshot) -> None:
@@ -157,7 +149,7 @@ class _Import:
         if not fresh:
             return ImportReport(self.source.name, sequence, 0, already_imported=True, skipped=skipped)
         for part in ("data", "commits"):
-            _make_folder(self.before.folder / part)
+            make_folder(self.before.folder / part)
         with self._nothing_left_behind():
             records = tuple(self._take(file, digest) for file, digest in fresh)
             if self._refused():

@@ -17,6 +17,8 @@ UTC_MICROS = pa.timestamp("us", tz="UTC")
 WALL_MICROS = pa.timestamp("us")
 _PER_UNIT = {"s": 1_000_000, "ms": 1_000, "us": 1}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_RULES_AGREE_US = (0, 2_114_380_800_000_000)
+"""Wall clocks of 1970 to 2036, for which Arrow has every zone's rules; beyond, only the slow reading knows them."""
 
 
 def instant_rule(found: pa.DataType, zone: str | None) -> Rule | None:
@@ -52,16 +54,19 @@ def local_or_none(array: pa.Array, zone: str) -> pa.Array | None:
     walls = cast_to(WALL_MICROS)(array)
     if walls is None or not _all_in_range(walls):
         return None
+    if zone == "UTC":
+        return walls.cast(UTC_MICROS)
+    if not _all_in_range(walls, *_RULES_AGREE_US):
+        return None
     try:
-        local = walls.cast(UTC_MICROS) if zone == "UTC" else pc.assume_timezone(walls, zone).cast(UTC_MICROS)
+        return pc.assume_timezone(walls, zone).cast(UTC_MICROS)
     except pa.ArrowInvalid:
         return None
-    return local if _all_in_range(local) else None
 
 
-def _all_in_range(moments: pa.Array) -> bool:
+def _all_in_range(moments: pa.Array, earliest_us: int = EARLIEST_US, latest_us: int = LATEST_US) -> bool:
     edges = pc.min_max(moments.cast(pa.int64())).as_py()
-    return edges["min"] is None or bool(edges["min"] >= EARLIEST_US and edges["max"] <= LATEST_US)
+    return edges["min"] is None or bool(edges["min"] >= earliest_us and edges["max"] <= latest_us)
 
 
 def _micros(value: int, unit: str) -> int:

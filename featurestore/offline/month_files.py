@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from featurestore.foundation.durable_file import sync_file, sync_folder
+from featurestore.foundation.durable_file import make_folder, sync_file, sync_folder
 from featurestore.offline.row_check import EVENT_US
 
 BUFFER_ROWS = 1_000_000
@@ -84,7 +84,7 @@ class MonthFiles:
         self._parts[month] += 1
         part = f".part{self._parts[month]}" if self._parts[month] > 1 else ""
         path = self._folder / f"{month_name(month)}{part}.parquet"
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self._folder)
         self._paths.append(path)
         return pq.ParquetWriter(path, self._schema, compression="zstd")
 

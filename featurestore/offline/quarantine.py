@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from featurestore.foundation.durable_file import sync_file, sync_folder
+from featurestore.foundation.durable_file import make_folder, sync_file, sync_folder
 from featurestore.offline.row_check import BadRow
 
 FILE, ROW_NUMBER, REASONS, LINE = "__file", "__row_number", "__reasons", "__line"
@@ -37,7 +37,7 @@ class Quarantine:
         if not rows:
             return
         if self._writer is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path.parent)
             self._writer = pq.ParquetWriter(self.path, self._schema, compression="zstd")
         self._writer.write_table(pa.Table.from_pylist([self._record(row) for row in rows], schema=self._schema))
         self.rows += len(rows)

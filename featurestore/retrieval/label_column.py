@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from featurestore.definitions import FeatureRef, Label, Request, RequestFeature
+from featurestore.definitions import FeatureRef, Label, RequestFeature
 from featurestore.offline.base import OfflineStore
 from featurestore.retrieval.spine import Spine
 from featurestore.semantics.finalise import exact_quotient
@@ -48,15 +48,6 @@ def label_column(label: Label, spine: Spine, reading: Reading, features: Mapping
     if label.exceeds is not None:
         value = _greater(value, _compared(label.exceeds, features, len(spine)))
     return Column(value.dtype, value.values, value.nulls | (matured_us > reading.as_of_us))
-
-
-def inputs_of(part: FeatureRef | Request | RequestFeature | None) -> list[FeatureRef | Request]:
-    """Return the stored features and request values that a feature is computed from, itself if it is one."""
-    if part is None:
-        return []
-    if isinstance(part, RequestFeature):
-        return [leaf for given in part.inputs for leaf in inputs_of(given)]
-    return [part]
 
 
 def _with_empty(label: Label, value: Column, statuses: NDArray[np.uint8]) -> Column:

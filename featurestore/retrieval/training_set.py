@@ -15,11 +15,21 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from featurestore.definitions import Entity, FeatureRef, FeatureService, FeatureView, Label, Request, Source
+from featurestore.definitions import (
+    Entity,
+    FeatureRef,
+    FeatureService,
+    FeatureView,
+    Label,
+    Request,
+    RequestFeature,
+    Source,
+)
 from featurestore.foundation.durable_file import durable_path
 from featurestore.foundation.errors import SpineError
 from featurestore.offline.base import OfflineStore
-from featurestore.retrieval.label_column import Reading, inputs_of, label_column
+from featurestore.retrieval.invariance import check_invariance, leaves
+from featurestore.retrieval.label_column import Reading, label_column
 from featurestore.retrieval.spine import Spine, read_spine
 from featurestore.retrieval.table_digest import table_digest
 from featurestore.retrieval.training_record import (
@@ -131,6 +141,8 @@ def build_training_set(
     ------
     SpineError
         If the spine lacks a column, or a value does not fit.
+    DefinitionError
+        If a request feature's result for a row depends on the rows beside it, or its function fails.
     """
     work = _Work(service, label, offline, as_of_us, progress or _silent)
     taken = read_spine(
@@ -209,11 +221,16 @@ class _Work:
 
     def leaves(self) -> list[FeatureRef | Request]:
         """Return every stored feature and request value that is needed, each once."""
-        extra = inputs_of(self.label.exceeds) if self.label else []
+        extra = leaves(self.label.exceeds) if self.label and self.label.exceeds else []
         return list(dict.fromkeys([*self.service.refs, *self.service.requests, *extra]))
 
     def requests(self) -> list[Request]:
         return [leaf for leaf in self.leaves() if isinstance(leaf, Request)]
+
+    def request_features(self) -> list[RequestFeature]:
+        compared = self.label.exceeds if self.label else None
+        extra = [compared] if isinstance(compared, RequestFeature) else []
+        return list(dict.fromkeys([*self.service.request_features, *extra]))
 
     def refs_by_view(self) -> dict[FeatureView, list[FeatureRef]]:
         grouped: dict[FeatureView, list[FeatureRef]] = {}
@@ -258,6 +275,7 @@ class _Work:
     def table(self, spine: Spine, pinned: Mapping[str, int]) -> pa.Table:
         """Return the spine with outputs and label."""
         features = self.features(spine, pinned)
+        check_invariance(self.request_features(), features)
         table = spine.table
         for name, column in self.service.evaluate(features).items():
             if name not in spine.requests:

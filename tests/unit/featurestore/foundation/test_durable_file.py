@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -87,3 +89,24 @@ def test_a_lock_lets_one_in_at_a_time(tmp_path: Path) -> None:
 def test_the_digest_is_that_of_the_bytes(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"abc")
     assert file_digest(tmp_path / "file") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_every_new_folder_is_flushed_into_the_one_above(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b"
+    program = f"""
+import os
+from pathlib import Path
+from featurestore.foundation.durable_file import create_durably
+real = os.fsync
+def traced(descriptor):
+    print(os.readlink(f"/proc/self/fd/{{descriptor}}"))
+    real(descriptor)
+os.fsync = traced
+create_durably(Path({str(folder)!r}) / "file", b"x")
+"""
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    synced = told.stdout.split()
+    assert synced[0] == str(tmp_path)
+    assert synced[1] == str(tmp_path / "a")
+    assert synced[2].endswith(".tmp")
+    assert synced[3] == str(folder)

@@ -163,3 +163,15 @@ def test_quick_and_slow_agree_on_floats_too(values, dtype):
         alone = check_column(pa.array([value, 1e-300], pa.float64()), dtype, None)
         assert alone.reasons.get(0) == together.reasons.get(row)
         assert identical(*(from_arrow(part, dtype) for part in (alone.array[:1], together.array[row : row + 1]))).all()
+
+
+def test_wall_clocks_beyond_the_zone_tables_do_not_depend_on_their_neighbours():
+    wall = dt.datetime(2200, 7, 1)
+    alone = check_column(pa.array([wall], pa.timestamp("us")), Timestamp, "Europe/Berlin")
+    skipped = dt.datetime(2017, 3, 26, 2, 30)
+    beside = check_column(pa.array([wall, skipped], pa.timestamp("us")), Timestamp, "Europe/Berlin")
+    summer = (dt.datetime(2200, 6, 30, 22, tzinfo=dt.UTC) - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(
+        microseconds=1
+    )
+    assert from_arrow(alone.array, Timestamp).to_pylist() == [summer]
+    assert from_arrow(beside.array, Timestamp).to_pylist() == [summer, None]

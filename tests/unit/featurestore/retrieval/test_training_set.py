@@ -28,6 +28,7 @@ from featurestore.definitions import (
     Last,
     Mean,
     Request,
+    RequestFeature,
     String,
     Sum,
     TableSource,
@@ -35,7 +36,7 @@ from featurestore.definitions import (
     request_feature,
 )
 from featurestore.foundation.clock import DAY, FixedClock
-from featurestore.foundation.errors import ImportRefused, SpineError, UnskewError
+from featurestore.foundation.errors import DefinitionError, ImportRefused, SpineError, UnskewError
 from featurestore.offline.duckdb_store import DuckDBStore, open_offline_store
 from featurestore.offline.event_import import import_file
 from featurestore.retrieval.training_record import TrainingRecordError
@@ -339,3 +340,27 @@ def test_a_spine_with_columns_of_any_type_is_rebuilt(extra: pa.Array, offline: D
     again = rebuild_training_set(made.digest, tmp_path / "sets", offline, **known)  # type: ignore[arg-type]
     assert again.table.schema.equals(made.table.schema)
     assert again.digest == made.digest
+
+
+@request_feature(inputs=[Request("basket_value", Float64)], dtype=Float64)
+def above_average(basket_value: np.ndarray) -> np.ndarray:
+    return basket_value - basket_value.mean()
+
+
+@request_feature(inputs=[above_average, spending["net_mean_30d"]], dtype=Float64)
+def built_on_it(above: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    return above * mean
+
+
+@pytest.mark.parametrize("bad", [above_average, built_on_it], ids=["itself", "through another"])
+def test_a_request_feature_that_looks_at_its_batch_is_refused(
+    bad: RequestFeature, offline: DuckDBStore, tmp_path: Path
+) -> None:
+    skewed = FeatureService("skewed", [spending, bad])
+    with pytest.raises(DefinitionError, match="in its batch") as refused:
+        build_training_set(skewed, SPINE, offline, as_of_us=AS_OF, root=tmp_path / "sets")
+    assert "above_average" in str(refused.value)
+    assert not (tmp_path / "sets").exists()
+    label = Label("more", Sum("net"), spending, over="7d", exceeds=bad)
+    with pytest.raises(DefinitionError, match="in its batch"):
+        _build(offline, tmp_path, label=label)

@@ -8,7 +8,6 @@ import hashlib
 import io
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -22,6 +21,7 @@ import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tests.e2e.serve_process import served_by_process
 from unskew.cli.main import run
 
 NOW = "2024-07-01T00:00:00Z"
@@ -200,48 +200,18 @@ def make_shop(folder: Path) -> Shop:
 
 @contextmanager
 def serving(shop: Shop) -> Iterator[Shop]:
-    """Serve the project by a process of its own; stop it by SIGTERM and check how it ended."""
-    log = (shop.folder / "gateway.log").open("w")
-    gateway = subprocess.Popen(
-        [sys.executable, "-m", "unskew", "serve", "--json", "--project", str(shop.folder)],
-        stdout=subprocess.PIPE,
-        stderr=log,
-        text=True,
-    )
-    try:
-        assert gateway.stdout is not None
-        line = gateway.stdout.readline()
-        assert line, (shop.folder / "gateway.log").read_text()
-        with httpx.Client(base_url=json.loads(line)["url"], timeout=20) as client:
-            shop.client = client
-            _wait_until_ready(client, gateway)
-            yield shop
-            assert client.post("/v1/models/spend/predict", json=right_request()).status_code == 200
-    finally:
-        shop.client = None
-        gateway.send_signal(signal.SIGTERM)
-        status = gateway.wait(timeout=20)
-        assert gateway.stdout is not None
-        gateway.stdout.close()
-        log.close()
-    assert status == 0, (shop.folder / "gateway.log").read_text()
-    assert "Traceback" not in (shop.folder / "gateway.log").read_text()
+    """Serve the project by a process of its own, which after all mistakes still has to answer what is right."""
+    with served_by_process(shop.folder) as client:
+        shop.client = client
+        yield shop
+        assert client.post("/v1/models/spend/predict", json=right_request()).status_code == 200
+    shop.client = None
 
 
 def right_request() -> dict[str, Any]:
     """Return a request that the model ``spend`` answers."""
     inputs = {"cart": 12.5, "items": 2, "short": 0.5, "gift": True, "word": "a", "seen": NOW, "fee": "1.25"}
     return {"keys": {"customer_id": 1}, "inputs": inputs}
-
-
-def _wait_until_ready(client: httpx.Client, gateway: subprocess.Popen[str]) -> None:
-    for _ in range(100):
-        try:
-            if client.get("/readyz").status_code == 200:
-                return
-        except httpx.TransportError:
-            assert gateway.poll() is None
-    raise AssertionError("the gateway is not ready")
 
 
 def orders() -> pa.Table:

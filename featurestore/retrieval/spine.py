@@ -74,8 +74,8 @@ def read_spine(
         Naming column, row (from 0) and value.
     """
     table = _table(given)
-    _check_distinct(table)
     called = str(given) if isinstance(given, (str, Path)) else "spine"
+    _check_distinct(table, called)
     wanted = {entity.join_key: entity.dtype for entity in entities}
     values = {request.name: request.dtype for request in requests}
     for name in (*wanted, timestamp_column, *values):
@@ -117,19 +117,16 @@ def _without_index(table: pa.Table) -> pa.Table:
     return table.select(own).replace_schema_metadata(None)
 
 
-def _check_distinct(table: pa.Table) -> None:
+def _check_distinct(table: pa.Table, called: str) -> None:
     for name in table.column_names:
         found = table.column_names.count(name)
         if found > 1:
-            raise SpineError(f"the spine has {found} columns called {name!r}", mend="keep one of them")
+            raise SpineError(f"the spine has {found} columns called {name!r}", where=called, mend="keep one of them")
 
 
 def _check_name(table: pa.Table, name: str, called: str) -> None:
-    found = table.column_names.count(name)
-    if found == 1:
+    if name in table.column_names:
         return
-    if found:
-        raise SpineError(f"the spine has {found} columns called {name!r}", where=called, mend="keep one of them")
     near = difflib.get_close_matches(name, table.column_names, n=1) or [
         other for other in table.column_names if other.lower() == name.lower()
     ]

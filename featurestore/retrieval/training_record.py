@@ -30,16 +30,14 @@ def record_digest(record: dict[str, Any]) -> str:
     return digest({key: value for key, value in record.items() if key not in NOT_IDENTIFYING})
 
 
-def keep_record(root: Path, record: dict[str, Any], spine: pa.Table) -> str:
-    """Store a record and its spine under ``root``; return the digest. Storing it again changes nothing."""
-    name = record_digest(record)
+def keep_record(root: Path, record: dict[str, Any], spine: pa.Table) -> None:
+    """Store a record and its spine under ``root``, durably; storing it again changes nothing."""
     path = _spine_path(root, record["spine_digest"])
     if not path.exists():
         with durable_path(path) as temporary, pa.OSFile(str(temporary), "wb") as file:
             _write_arrow(file, spine)
     with suppress(FileExistsError):
-        create_durably(_record_path(root, name), canonical_bytes(record))
-    return name
+        create_durably(_record_path(root, record_digest(record)), canonical_bytes(record))
 
 
 def load_record(root: Path, name: str) -> dict[str, Any]:

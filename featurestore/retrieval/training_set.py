@@ -38,6 +38,7 @@ from featurestore.retrieval.training_record import (
     keep_record,
     load_record,
     load_spine,
+    record_digest,
 )
 from featurestore.semantics.arrow_column import arrow_type, from_arrow, to_arrow
 from featurestore.semantics.finalise import apply_ttl
@@ -145,29 +146,10 @@ def build_training_set(
         If a request feature's result for a row depends on the rows beside it, or its function fails.
     """
     work = _Work(service, label, offline, as_of_us, progress or _silent)
-    taken = read_spine(
-        spine,
-        entities=work.entities(),
-        requests=work.requests(),
-        timestamp_column=timestamp_column,
-        as_of_us=as_of_us,
-    )
-    work.check_names(taken)
-    pinned = work.pinned(sequences or {})
-    table = work.table(taken, pinned)
-    record = {
-        "format": RECORD_FORMAT,
-        "service": {"name": service.name, "digest": service.digest},
-        "label": None if label is None else {"name": label.name, "digest": label.digest},
-        "sources": work.describe_sources(pinned),
-        "spine_digest": table_digest(taken.table),
-        "timestamp_column": timestamp_column,
-        "as_of_us": as_of_us,
-        "rows": len(taken),
-        "table_digest": table_digest(table),
-        "engine": offline.engine,
-    }
-    return TrainingSet(table, keep_record(root, record, taken.table), record, service, label)
+    taken = work.read(spine, timestamp_column)
+    made = work.compute(taken, timestamp_column, sequences or {})
+    keep_record(root, made.record, taken.table)
+    return made
 
 
 def rebuild_training_set(
@@ -187,18 +169,12 @@ def rebuild_training_set(
         If service or label are no longer defined as they were, a file was changed, or the result differs.
     """
     record = load_record(root, name)
-    label = record["label"]
-    again = build_training_set(
-        _unchanged(services, record["service"], "FeatureService"),
-        load_spine(root, record["spine_digest"]),
-        offline,
-        as_of_us=record["as_of_us"],
-        root=root,
-        label=None if label is None else _unchanged(labels, label, "Label"),
-        timestamp_column=record["timestamp_column"],
-        sequences={source: pin["s"] for source, pin in record["sources"].items()},
-        progress=progress,
-    )
+    service = _unchanged(services, record["service"], "FeatureService")
+    label = None if record["label"] is None else _unchanged(labels, record["label"], "Label")
+    work = _Work(service, label, offline, record["as_of_us"], progress or _silent)
+    taken = work.read(load_spine(root, record["spine_digest"]), record["timestamp_column"])
+    sequences = {source: pin["s"] for source, pin in record["sources"].items()}
+    again = work.compute(taken, record["timestamp_column"], sequences)
     if again.record["table_digest"] != record["table_digest"]:
         changed = [source for source, pin in record["sources"].items() if again.record["sources"][source] != pin]
         raise TrainingRecordError(
@@ -218,6 +194,37 @@ class _Work:
     offline: OfflineStore
     as_of_us: int
     progress: Progress
+
+    def read(self, spine: Any, timestamp_column: str) -> Spine:
+        """Check a spine and take it in."""
+        taken = read_spine(
+            spine,
+            entities=self.entities(),
+            requests=self.requests(),
+            timestamp_column=timestamp_column,
+            as_of_us=self.as_of_us,
+        )
+        self.check_names(taken)
+        return taken
+
+    def compute(self, spine: Spine, timestamp_column: str, sequences: Mapping[str, int]) -> TrainingSet:
+        """Join, and describe what was joined; nothing is stored."""
+        pinned = self.pinned(sequences)
+        table = self.table(spine, pinned)
+        label = self.label
+        record = {
+            "format": RECORD_FORMAT,
+            "service": {"name": self.service.name, "digest": self.service.digest},
+            "label": None if label is None else {"name": label.name, "digest": label.digest},
+            "sources": self.describe_sources(pinned),
+            "spine_digest": table_digest(spine.table),
+            "timestamp_column": timestamp_column,
+            "as_of_us": self.as_of_us,
+            "rows": len(spine),
+            "table_digest": table_digest(table),
+            "engine": self.offline.engine,
+        }
+        return TrainingSet(table, record_digest(record), record, self.service, label)
 
     def leaves(self) -> list[FeatureRef | Request]:
         """Return every stored feature and request value that is needed, each once."""

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from featurestore.foundation.clock import parse_instant
 from featurestore.offline.column_rule import TypeMismatch
 from featurestore.offline.text_rule import text_rule
 from featurestore.offline.value_check import SMALL_ENOUGH, check_column
@@ -166,12 +167,9 @@ def test_quick_and_slow_agree_on_floats_too(values, dtype):
 
 
 def test_wall_clocks_beyond_the_zone_tables_do_not_depend_on_their_neighbours():
-    wall = dt.datetime(2200, 7, 1)
-    alone = check_column(pa.array([wall], pa.timestamp("us")), Timestamp, "Europe/Berlin")
-    skipped = dt.datetime(2017, 3, 26, 2, 30)
-    beside = check_column(pa.array([wall, skipped], pa.timestamp("us")), Timestamp, "Europe/Berlin")
-    summer = (dt.datetime(2200, 6, 30, 22, tzinfo=dt.UTC) - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(
-        microseconds=1
-    )
-    assert from_arrow(alone.array, Timestamp).to_pylist() == [summer]
-    assert from_arrow(beside.array, Timestamp).to_pylist() == [summer, None]
+    far, skipped = (dt.datetime.fromisoformat(text) for text in ("2200-07-01T00:00:00", "2017-03-26T02:30:00"))
+    alone = check_column(pa.array([far], pa.timestamp("us")), Timestamp, "Europe/Berlin")
+    beside = check_column(pa.array([far, skipped], pa.timestamp("us")), Timestamp, "Europe/Berlin")
+    summer_time = parse_instant("2200-07-01T00:00:00+02:00")
+    assert from_arrow(alone.array, Timestamp).to_pylist() == [summer_time]
+    assert from_arrow(beside.array, Timestamp).to_pylist() == [summer_time, None]

@@ -39,7 +39,7 @@ from featurestore.foundation.clock import DAY, FixedClock
 from featurestore.foundation.errors import DefinitionError, ImportRefused, SpineError, UnskewError
 from featurestore.offline.duckdb_store import DuckDBStore, open_offline_store
 from featurestore.offline.event_import import import_file
-from featurestore.retrieval.training_record import TrainingRecordError
+from featurestore.retrieval.training_record import TrainingRecordError, keep_record, record_digest
 from featurestore.retrieval.training_set import TrainingSet, build_training_set, rebuild_training_set
 
 household = Entity("household", "household_id")
@@ -364,3 +364,14 @@ def test_a_request_feature_that_looks_at_its_batch_is_refused(
     label = Label("more", Sum("net"), spending, over="7d", exceeds=bad)
     with pytest.raises(DefinitionError, match="in its batch"):
         _build(offline, tmp_path, label=label)
+
+
+def test_a_rebuild_that_comes_out_different_is_told_and_not_kept(offline: DuckDBStore, tmp_path: Path) -> None:
+    made = _build(offline, tmp_path)
+    record = {**made.record, "table_digest": "0" * 64}
+    keep_record(tmp_path / "sets", record, SPINE)
+    before = sorted((tmp_path / "sets").rglob("*"))
+    known = {"services": {"inputs": service}, "labels": {"next_week": next_week}}
+    with pytest.raises(TrainingRecordError, match="came out different"):
+        rebuild_training_set(record_digest(record), tmp_path / "sets", offline, **known)  # type: ignore[arg-type]
+    assert sorted((tmp_path / "sets").rglob("*")) == before

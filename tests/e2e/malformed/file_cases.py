@@ -16,6 +16,8 @@ import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet as pq
 
+from featurestore.offline.input_file import BATCH_ROWS
+from featurestore.offline.month_files import BUFFER_ROWS
 from tests.e2e.malformed.shop import NOW_AT, orders_table, people, write_csv
 
 Make = Callable[[Path], Path]
@@ -131,6 +133,16 @@ def people_with(**values: Any) -> Make:
         return folder / "people.parquet"
 
     return make
+
+
+def _long(folder: Path) -> Path:
+    """Return more good orders than an import holds in memory, and a bad one at the end."""
+    rows = BUFFER_ROWS + BATCH_ROWS
+    few, taken = good(), np.arange(rows) % ROWS
+    whole = pa.table({name: few.column(name).take(pa.array(taken)) for name in few.column_names})
+    identities = pa.array(np.arange(1_000_000, 1_000_000 + rows), mask=np.arange(rows) == rows - 1)
+    pq.write_table(whole.set_column(0, "order_id", identities), folder / "new.parquet")
+    return folder / "new.parquet"
 
 
 def _semicolons(rows: list[str]) -> list[str]:
@@ -251,6 +263,7 @@ PARQUET = [
     BadFile("a key as text for a table", people_with(customer_id=pa.array(["1"] * 10)), "string where int64", "people.parquet, column customer_id", "declare", "people"),
     BadFile("a null instant for a table", people_with(since=pa.array([None] * 10, pa.timestamp("us", "UTC"))), "event timestamp is null", "people.parquet row 1, column since", "", "people"),
     BadFile("orders for people", table(lambda given: given), "'since'", "new.parquet", "the file has", "people"),
+    BadFile("a bad row after many good ones", _long, "1 of", f"new.parquet row {BUFFER_ROWS + BATCH_ROWS}, column order_id", ""),
     BadFile("ids of pandas with gaps", column("order_id", pa.array(pd.Series([900001.0, np.nan, 3.0, 4.0]), from_pandas=True)), "identity is null", "new.parquet row 2, column order_id", ""),
 ]  # fmt: skip
 

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from featurestore.definitions import FeatureView, Source
 from featurestore.offline.point_in_time.join import ViewFrame
+from featurestore.offline.view_rows import ViewRows
 from featurestore.semantics.aggregate import Aggregate, EventLog
 from featurestore.semantics.value import Column
 
-__all__ = ["OfflineStore", "ViewFrame"]
+__all__ = ["OfflineStore", "ViewFrame", "ViewRows"]
 
 
 class OfflineStore(Protocol):
@@ -40,6 +41,13 @@ class OfflineStore(Protocol):
         """Return every join key that any version of any event ever had, ascending, without null.
 
         Keys whose events were all withdrawn are among them: what serving holds of them must be replaced.
+        """
+        ...
+
+    def view_rows(self, view: FeatureView, s: int) -> ViewRows:
+        """Return the view's rows of all keys, read once for many questions; they are held in memory.
+
+        About 60 bytes per event version and aggregated column.
         """
         ...
 

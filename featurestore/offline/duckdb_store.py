@@ -9,18 +9,17 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from featurestore.definitions import FeatureView, Source
 from featurestore.foundation.errors import OfflineStoreError
 from featurestore.offline import snapshot
 from featurestore.offline.point_in_time.event_rows import EventRows
-from featurestore.offline.point_in_time.join import ViewFrame, join
+from featurestore.offline.point_in_time.join import ViewFrame
 from featurestore.offline.row_sql import keys_sql, rows_sql, stored_sql
+from featurestore.offline.view_rows import ViewRows
 from featurestore.semantics.aggregate import Aggregate, EventLog
 from featurestore.semantics.arrow_column import from_arrow, to_arrow
-from featurestore.semantics.interval import NEVER_US
 from featurestore.semantics.value import Column, Int64, column
 
 Mark = tuple[str, int, int, int]
@@ -66,6 +65,10 @@ class DuckDBStore:
             return column(view.entity.dtype, [])
         return from_arrow(self._table(view, keys_sql(view, stored)).column("__key"), view.entity.dtype)
 
+    def view_rows(self, view: FeatureView, s: int) -> ViewRows:
+        """Return the view's rows of all keys, read once for many questions."""
+        return ViewRows(view, self._rows(view, list(view.columns), s, None), self._threads)
+
     def features_at(self, view: FeatureView, keys: Column, instants_us: NDArray[np.int64], s: int) -> ViewFrame:
         """Return the view's features at each (key, instant), TTL not applied."""
         return self.aggregates_at(view, {f.name: f.aggregate for f in view.features}, keys, instants_us, s)
@@ -81,23 +84,14 @@ class DuckDBStore:
         lag_us: int = 0,
     ) -> ViewFrame:
         """Return aggregates over the view's rows at each (key, instant), windows ending ``lag_us`` earlier."""
-        spine_keys = to_arrow(keys)
         columns = sorted({a.column for a in aggregates.values() if a.column is not None})
-        rows = self._rows(view, columns, s, spine_keys if len(keys) <= FEW_KEYS else None).delayed(lag_us)
-        codes = pc.fill_null(pc.index_in(spine_keys, value_set=to_arrow(rows.keys)), -1)
-        positions = codes.to_numpy(zero_copy_only=False).astype(np.int64)
-        return join(rows, aggregates, positions, instants_us, self._threads)
+        rows = self._rows(view, columns, s, to_arrow(keys) if len(keys) <= FEW_KEYS else None)
+        return ViewRows(view, rows, self._threads).aggregates_at(aggregates, keys, instants_us, lag_us)
 
     def logs(self, view: FeatureView, keys: Column, as_of_us: int, s: int) -> Iterator[tuple[int, EventLog]]:
         """Give, for each key in order, its position and the versions that may matter at any t >= ``as_of_us``."""
         rows = self._rows(view, list(view.columns), s, to_arrow(keys))
-        kept = np.flatnonzero(_may_matter(rows, max(view.windows, default=0), as_of_us))
-        code_of = {key: code for code, key in enumerate(rows.keys.values.tolist())}
-        bounds = np.searchsorted(rows.codes[kept], np.arange(len(rows.keys) + 1)).tolist()
-        for position, key in enumerate(keys.values.tolist()):
-            code = code_of.get(key)
-            chosen = kept[:0] if code is None else kept[bounds[code] : bounds[code + 1]]
-            yield position, rows.log(chosen)
+        return ViewRows(view, rows, self._threads).logs(keys, as_of_us)
 
     def close(self) -> None:
         """Close the connection."""
@@ -165,18 +159,6 @@ def _mark(path: Path) -> Mark:
     except FileNotFoundError:
         return str(path), 0, 0, 0
     return str(path), status.st_size, status.st_mtime_ns, status.st_ino
-
-
-def _may_matter(rows: EventRows, longest_us: int, as_of_us: int) -> NDArray[np.bool_]:
-    """Tell which versions can be in a window, or be their key's latest, at some t >= ``as_of_us``."""
-    if not len(rows):
-        return np.zeros(0, dtype=np.bool_)
-    index = np.arange(len(rows))
-    lasting = np.where((rows.enter_us <= as_of_us) & (rows.leave_us == NEVER_US), index, -1)
-    starts = np.flatnonzero(np.append(True, rows.codes[1:] != rows.codes[:-1]))
-    last_for_good = np.maximum.reduceat(lasting, starts)[rows.codes]
-    young = rows.event_us + longest_us > as_of_us
-    return np.asarray((rows.leave_us > as_of_us) & (young | (index >= last_for_good)))
 
 
 def _no_rows(view: FeatureView, columns: list[str]) -> EventRows:

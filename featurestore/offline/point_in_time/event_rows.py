@@ -47,6 +47,21 @@ class EventRows:
         entered = np.maximum(shifted, self.enter_us)
         return EventRows(self.keys, self.codes, shifted, entered, self.leave_us, self.columns)
 
+    def between(self, first: int, end: int) -> EventRows:
+        """Return the rows of the keys ``first`` to ``end``, itself not, with codes from 0; values are not copied."""
+        if (first, end) == (0, len(self.keys)):
+            return self
+        low, high = np.searchsorted(self.codes, [first, end])
+        part = slice(int(low), int(high))
+        return EventRows(
+            _sliced(self.keys, slice(first, end)),
+            self.codes[part] - first,
+            self.event_us[part],
+            self.enter_us[part],
+            self.leave_us[part],
+            {name: _sliced(of, part) for name, of in self.columns.items()},
+        )
+
     def bounds(self, code: int) -> slice:
         """Return where the versions of one key stand."""
         low, high = np.searchsorted(self.codes, [code, code + 1])
@@ -54,5 +69,9 @@ class EventRows:
 
     def log(self, rows: slice | NDArray[np.int64]) -> EventLog:
         """Return some versions of one key as the log that the online store keeps."""
-        columns = {name: Column(of.dtype, of.values[rows], of.nulls[rows]) for name, of in self.columns.items()}
+        columns = {name: _sliced(of, rows) for name, of in self.columns.items()}
         return EventLog(self.event_us[rows], self.enter_us[rows], self.leave_us[rows], columns)
+
+
+def _sliced(of: Column, rows: slice | NDArray[np.int64]) -> Column:
+    return Column(of.dtype, of.values[rows], of.nulls[rows])

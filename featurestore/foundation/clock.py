@@ -117,7 +117,12 @@ def parse_instant(text: str) -> int:
 
 
 def format_instant(instant_us: int) -> str:
-    """Write an instant as RFC 3339 in UTC, with six decimals only where there are any."""
+    """Write an instant as RFC 3339 in UTC, with six decimals only where there are any.
+
+    One that no calendar of years 1 to 9999 has is written as ``<n> us``, counted from 1970.
+    """
+    if not EARLIEST_US <= instant_us <= LATEST_US:
+        return f"{instant_us} us"
     moment = _EPOCH + timedelta(microseconds=instant_us)
     return moment.isoformat().replace("+00:00", "Z")
 

@@ -3,6 +3,7 @@
 Every entity key gets its row as of an instant T over the commits up to s, and, where the row will change by itself as
 time passes, the log it is then computed from. What is written depends on (view, s, T) alone, so a run may be repeated,
 killed and taken up again, or raced by another: the store ends with the same bytes, and never an older row over a newer.
+What is newer is told within one history only: rows of another are refused (`featurestore.materialisation.history`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from featurestore.definitions.feature_view import FeatureView
 from featurestore.foundation.clock import format_instant
 from featurestore.foundation.errors import MaterialisationError
+from featurestore.materialisation.history import HistoryMark
 from featurestore.materialisation.ledger import BatchRecord, Ledger, Run, RunPlan
 from featurestore.offline.base import OfflineStore
 from featurestore.online.base import OnlineStore, Put
@@ -73,6 +75,7 @@ def materialise(
     *,
     batch_rows: int = BATCH_ROWS,
     progress: Progress | None = None,
+    rebuild: bool = False,
 ) -> MaterialisationReport:
     """Write all rows of a view as of ``as_of_us``, over all that is committed now.
 
@@ -81,14 +84,18 @@ def materialise(
     as_of_us
         The instant T, microseconds UTC; online reads are exact from it on, and refused before it.
     ledger
-        Remembers what was acknowledged. A batch it has, of which every row is found whole in the store, is skipped.
+        Remembers what was acknowledged. A batch it has, of which all is found whole in the store, is skipped.
     batch_rows
         Entity keys computed and written at a time: what bounds memory.
     progress
         Called with (rows done, rows in all) at the start and after each batch.
+    rebuild
+        Remove first what the store holds of the view, of any history; meanwhile keys without a new row are refused.
 
     Raises
     ------
+    AnotherHistory
+        If the store holds rows that this history does not continue, and they are not to be removed.
     MaterialisationError
         If nothing was imported yet, ``batch_rows`` is no count, or the ledger is damaged.
     """
@@ -97,12 +104,17 @@ def materialise(
     keys = offline_store.keys(view, sequence)
     plan = RunPlan(view.name, view.digest, sequence, as_of_us, len(keys), batch_rows)
     work = _Work(view, offline_store, online_store, plan.stamp)
+    history = HistoryMark(view, offline_store, online_store)
     records, resumed = [], 0
     with ledger.run(plan) as run:
+        if rebuild:
+            online_store.remove_view(view.digest)
+        history.claim(sequence)
         for batch, part in _batches(keys, batch_rows, progress):
             record = work.acknowledged(run, batch, part)
             resumed += 0 if record is None else len(part)
             records.append(record or work.write(run, batch, part))
+        history.check()
         work.write_nobody()
         run.complete()
     return MaterialisationReport(
@@ -124,13 +136,15 @@ class _Work:
         self._format = ViewFormat(view)
 
     def acknowledged(self, run: Run, batch: int, keys: Column) -> BatchRecord | None:
-        """Return the record of a batch that the ledger has, if the store still holds every row of it."""
+        """Return the record of a batch that the ledger has, if the store still holds all of it."""
         record = run.acknowledged.get(batch)
         if record is None:
             return None
         form, stamp = self._format, self._stamp.pack()
-        stored = self._online.get_many([form.keys.row(form.encode_key(key)) for key in keys.to_pylist()])
-        return record if all(form.rows.whole(row, stamp) for row in stored) else None
+        encoded = [form.encode_key(key) for key in keys.to_pylist()]
+        stored = self._online.get_many([at for key in encoded for at in (form.keys.row(key), form.keys.log(key))])
+        pairs = zip(stored[::2], stored[1::2], strict=True)
+        return record if all(form.whole(row, log, stamp) for row, log in pairs) else None
 
     def write(self, run: Run, batch: int, keys: Column) -> BatchRecord:
         """Compute, store and record one batch."""

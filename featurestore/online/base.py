@@ -91,6 +91,14 @@ class OnlineStore(Protocol):
         """
         ...
 
+    def remove_view(self, view_digest: str) -> None:
+        """Remove all that is stored of a view, by its digest; harmless when there is nothing.
+
+        Where this takes several steps, nobody's row goes first and the mark of the history last: a store that was left
+        in between is one that was not materialised, and of which it is still known whose rows it has.
+        """
+        ...
+
     def ping(self) -> None:
         """Return if the store answers.
 

@@ -3,7 +3,7 @@
 ::
 
     offset  bytes
-     0      3     form: b"uR" a row or b"uL" a chunk of a log, and the format's version
+     0      3     form: b"uR" a row, b"uL" a chunk of a log or b"uH" a history's mark, and the format's version
      3      1     flags, the form's own
      4      4     length of the whole, envelope and checksum included; little-endian
      8      8     first eight bytes of the view's digest
@@ -25,13 +25,14 @@ from featurestore.online.errors import RowFormatError
 
 ROW = b"uR\x01"
 LOG = b"uL\x01"
+HISTORY = b"uH\x01"
 HEAD_BYTES = 32
 TAIL_BYTES = 4
 STAMP = slice(16, 32)
 WHOLE = 0x2144DF1C
 """The CRC-32 of any data followed by its own CRC-32."""
 
-_NAMES = {b"uR": "row", b"uL": "log"}
+_NAMES = {b"uR": "row", b"uL": "log", b"uH": "mark of a history"}
 _HEAD = struct.Struct("<3sBI8s16s")
 OLDEST = bytes(16)
 """A packed stamp that no other one is less than."""
@@ -58,14 +59,14 @@ def unpack_stamp(packed: bytes) -> Stamp:
 
 
 def stored_stamp(stored: bytes | None) -> bytes:
-    """Return the packed stamp of stored bytes; of none, or of what is not a row or log of ours, the least one."""
+    """Return the packed stamp of stored bytes; of none, or of what is no value of ours, the least one."""
     if stored is None or len(stored) < HEAD_BYTES or stored[:2] not in _NAMES:
         return OLDEST
     return stored[STAMP]
 
 
 def head(form: bytes, flags: int, length: int, digest: bytes, stamp: Stamp) -> bytes:
-    """Return the first 32 bytes of a value; ``form`` is `ROW` or `LOG`, ``length`` that of the whole."""
+    """Return the first 32 bytes of a value; ``form`` is `ROW`, `LOG` or `HISTORY`, ``length`` that of the whole."""
     return _HEAD.pack(form, flags, length, digest, stamp.pack())
 
 

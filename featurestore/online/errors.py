@@ -30,7 +30,7 @@ class OnlineStoreUnavailable(OnlineStoreError):
 
 
 class EntityKeyError(OnlineStoreError):
-    """An entity key cannot be looked up: wrong type, out of range, too long, or absent from the request."""
+    """An entity key cannot be looked up: wrong type, out of range, not Unicode, or absent from the request."""
 
     code = "entity-key-invalid"
 

@@ -88,6 +88,13 @@ class LogCodec:
         logs = [self._read_chunk(chunk) for chunk in chunks]
         return (logs[0] if len(logs) == 1 else _joined(logs)), unpack_stamp(chunks[-1][STAMP])
 
+    def whole(self, stored: bytes | None, stamp: bytes) -> bool:
+        """Tell whether a stored log can be read and has this packed stamp."""
+        try:
+            return stored is not None and self.decode(stored)[1].pack() == stamp
+        except RowFormatError:
+            return False
+
     def _read_chunk(self, chunk: bytes) -> EventLog:
         reader = _Reader(chunk, self._where)
         m, enters, leaves = _COUNTS.unpack(reader.take(_COUNTS.size))

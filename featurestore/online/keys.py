@@ -5,13 +5,15 @@ CRC-32, is a Redis hash tag, so that all a write touches lives in one slot, and 
 are named by the first 16 hexadecimal digits of their digest: revisions of a view live side by side.
 
 An entity key is written ``i:<decimal>`` (Int64) or ``s:<UTF-8>`` (String). A whole key has at most 511 bytes, LMDB's
-limit, kept on every store so that a project can move between them; which leaves a string key 477 bytes.
+limit, kept on every store so that a project can move between them. That leaves a string 477 bytes: a longer one is
+written ``x:<BLAKE2b-256 of its UTF-8>``, of which nobody can find two alike.
 """
 
 from __future__ import annotations
 
 from binascii import crc32
 from collections.abc import Callable
+from hashlib import blake2b
 from typing import Any
 
 from featurestore.online.errors import EntityKeyError
@@ -21,9 +23,11 @@ BUCKETS = 4096
 MAX_KEY_BYTES = 511
 NOBODY = b"n:"
 """Stands for every entity key that has no row of its own; no entity key is written so."""
+HISTORY = b"h:"
+"""In place of an entity key: where it is said of which history a view's rows are."""
 
-_FIXED_BYTES = len(b"unskew:{000}:r:0123456789abcdef:")
-MAX_ENTITY_KEY_BYTES = MAX_KEY_BYTES - _FIXED_BYTES - 2
+VIEW_PREFIX_BYTES = len(b"unskew:{000}:r:0123456789abcdef:")
+MAX_PLAIN_BYTES = MAX_KEY_BYTES - VIEW_PREFIX_BYTES - 2
 _TAGS = [b"unskew:{%03x}:" % bucket for bucket in range(BUCKETS)]
 _INT64 = range(-(2**63), 2**63)
 
@@ -60,10 +64,21 @@ def bucket_of(stored_key: bytes) -> bytes:
     return stored_key[8:11]
 
 
+def view_prefixes(view_digest: str) -> list[bytes]:
+    """Return how stored keys of a view begin: rows, then logs, of each bucket."""
+    name = view_digest[:16].encode() + b":"
+    return [tag + kind + name for kind in (b"r:", b"l:") for tag in _TAGS]
+
+
+def view_pattern(view_digest: str) -> bytes:
+    """Return the pattern, in the way of Redis, of all stored keys of a view."""
+    return b"unskew:{???}:[rl]:" + view_digest[:16].encode() + b":*"
+
+
 def key_encoder(dtype: DType, entity: str) -> Callable[[Any], bytes]:
     """Return the function that writes keys of one entity as bytes.
 
-    It raises `EntityKeyError` for a value of another type, out of range, not UTF-8, or too long.
+    It raises `EntityKeyError` for a value of another type, out of range, or not UTF-8.
     """
 
     def integer(value: Any) -> bytes:
@@ -80,15 +95,13 @@ def key_encoder(dtype: DType, entity: str) -> Callable[[Any], bytes]:
             raise EntityKeyError(
                 f"key {value!r} is not valid Unicode ({error.reason})", where=f"entity {entity!r}"
             ) from None
-        if len(encoded) > MAX_ENTITY_KEY_BYTES:
-            raise EntityKeyError(
-                f"key {value[:24]!r}... has {len(encoded)} bytes, and at most {MAX_ENTITY_KEY_BYTES} can be stored",
-                where=f"entity {entity!r}",
-                mend="use a shorter join key, such as a hash of this one",
-            )
-        return b"s:" + encoded
+        return b"s:" + encoded if len(encoded) <= MAX_PLAIN_BYTES else _digested(encoded)
 
     return integer if dtype.name == "int64" else text
+
+
+def _digested(encoded: bytes) -> bytes:
+    return b"x:" + blake2b(encoded, digest_size=32).hexdigest().encode()
 
 
 def _unusual_integer(value: Any, entity: str) -> bytes:

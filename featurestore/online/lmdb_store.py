@@ -18,6 +18,7 @@ import lmdb
 from featurestore.online.base import Put, PutReport
 from featurestore.online.envelope import STAMP, stored_stamp
 from featurestore.online.errors import OnlineStoreUnavailable
+from featurestore.online.keys import view_prefixes
 
 INITIAL_MAP_BYTES = 64 * 2**20
 MAX_READERS = 1024
@@ -50,6 +51,10 @@ class LmdbStore:
         """Store pairs in one synced transaction: after a crash all of them are there, or none."""
         written = self._open().write(puts)
         return PutReport(written, len(puts) - written)
+
+    def remove_view(self, view_digest: str) -> None:
+        """Remove all that is stored of a view in one synced transaction."""
+        self._open().remove(view_prefixes(view_digest))
 
     def ping(self) -> None:
         """Return if the file can be read."""
@@ -111,7 +116,13 @@ class _SharedFile:
 
     def write(self, puts: Sequence[Put]) -> int:
         with self._writing:
-            return self._guard(lambda: self._write_growing(puts))
+            return self._guard(
+                lambda: self._write_growing(lambda transaction: sum(_put(transaction, put) for put in puts))
+            )
+
+    def remove(self, prefixes: Sequence[bytes]) -> int:
+        with self._writing:
+            return self._guard(lambda: self._write_growing(lambda transaction: _remove(transaction, prefixes)))
 
     def close(self) -> None:
         with self._writing, self._reading:
@@ -137,11 +148,11 @@ class _SharedFile:
             with self._environment.begin() as transaction:
                 return [transaction.get(key) for key in keys]
 
-    def _write_growing(self, puts: Sequence[Put]) -> int:
+    def _write_growing(self, action: Callable[[lmdb.Transaction], int]) -> int:
         while True:
             try:
                 with self._environment.begin(write=True) as transaction:
-                    return sum(_put(transaction, put) for put in puts)
+                    return action(transaction)
             except lmdb.MapFullError:
                 self._resize(self._environment.info()["map_size"] * 2)
             except lmdb.MapResizedError:
@@ -177,6 +188,16 @@ def _put(transaction: lmdb.Transaction, put: Put) -> bool:
     else:
         transaction.put(put.log_key, put.log)
     return True
+
+
+def _remove(transaction: lmdb.Transaction, prefixes: Sequence[bytes]) -> int:
+    removed, cursor = 0, transaction.cursor()
+    for prefix in prefixes:
+        there = cursor.set_range(prefix)
+        while there and bytes(cursor.key()).startswith(prefix):
+            there = cursor.delete()
+            removed += 1
+    return removed
 
 
 class _SharedFiles:

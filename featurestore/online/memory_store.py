@@ -7,6 +7,7 @@ from threading import Lock
 
 from featurestore.online.base import Put, PutReport
 from featurestore.online.envelope import STAMP, stored_stamp
+from featurestore.online.keys import VIEW_PREFIX_BYTES, view_prefixes
 
 
 class MemoryStore:
@@ -33,6 +34,13 @@ class MemoryStore:
         with self._lock:
             written = sum(self._put(put) for put in puts)
         return PutReport(written, len(puts) - written)
+
+    def remove_view(self, view_digest: str) -> None:
+        """Remove all that is stored of a view, all at once."""
+        prefixes = frozenset(view_prefixes(view_digest))
+        with self._lock:
+            for key in [key for key in self._values if key[:VIEW_PREFIX_BYTES] in prefixes]:
+                del self._values[key]
 
     def ping(self) -> None:
         """Return at once."""

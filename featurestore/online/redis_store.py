@@ -16,7 +16,7 @@ from redis.retry import Retry
 
 from featurestore.online.base import Put, PutReport
 from featurestore.online.errors import OnlineStoreUnavailable
-from featurestore.online.keys import bucket_of
+from featurestore.online.keys import HISTORY, NOBODY, ViewKeys, bucket_of, view_pattern
 from featurestore.online.redis_address import RedisAddress, parse_redis_url
 from featurestore.online.redis_reader import RedisReader
 
@@ -24,6 +24,8 @@ PIPELINE_PUTS = 2000
 """Pairs sent in one round trip."""
 SCRIPT_PUTS = 200
 """Pairs that one run of the script stores, during which the server answers nobody else: under a millisecond."""
+SCAN_KEYS = 1000
+"""Keys that the server looks at in one step of a removal."""
 
 T = TypeVar("T")
 _SCRIPT = (Path(__file__).parent / "lua" / "put_rows.lua").read_bytes()
@@ -60,6 +62,11 @@ class RedisStore:
             written += self._guard(partial(self._put, puts[start : start + PIPELINE_PUTS]))
         return PutReport(written, len(puts) - written)
 
+    def remove_view(self, view_digest: str) -> None:
+        """Remove all that is stored of a view; see `OnlineStore.remove_view`."""
+        keys = ViewKeys(view_digest)
+        self._guard(lambda: self._remove(view_pattern(view_digest), keys.row(NOBODY), keys.row(HISTORY)))
+
     def ping(self) -> None:
         """Return if the server answers."""
         self._guard(self._client.ping)
@@ -71,6 +78,16 @@ class RedisStore:
     def close(self) -> None:
         """Close the connections; the next call would open one again."""
         self._client.close()
+
+    def _remove(self, pattern: bytes, first: bytes, last: bytes) -> None:
+        self._client.unlink(first)
+        cursor: int | None = None
+        while cursor != 0:
+            cursor, found = cast("tuple[int, list[bytes]]", self._client.scan(cursor or 0, pattern, SCAN_KEYS))
+            keys = [key for key in found if key != last]
+            if keys:
+                self._client.unlink(*keys)
+        self._client.unlink(last)
 
     def _put(self, puts: Sequence[Put]) -> int:
         calls = _script_calls(puts)

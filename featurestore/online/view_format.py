@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from featurestore.definitions.feature_view import FeatureView
-from featurestore.online.envelope import Stamp
+from featurestore.online.envelope import STAMP, Stamp
 from featurestore.online.event_log import LogCodec
 from featurestore.online.keys import NOBODY, ViewKeys, key_encoder
-from featurestore.online.row_codec import FinalisedRows, RowCodec
+from featurestore.online.row_codec import FinalisedRows, RowCodec, times
 from featurestore.semantics.aggregate import EventLog, latest_event_us, next_change_us, state_at
 from featurestore.semantics.finalise import finalise
+from featurestore.semantics.interval import NEVER_US
 from featurestore.semantics.value import null_column
 
 
@@ -41,6 +42,12 @@ class ViewFormat:
         self.nobody = self.keys.row(NOBODY)
         none = np.empty(0, dtype=np.int64)
         self._no_events = EventLog(none, none, none, {name: null_column(dtype, 0) for name, dtype in columns})
+
+    def whole(self, row: bytes | None, log: bytes | None, stamp: bytes) -> bool:
+        """Tell whether a stored row is whole and of the packed stamp or a newer one, with its log if it needs one."""
+        if row is None or not self.rows.whole(row, stamp):
+            return False
+        return times(row)[1] == NEVER_US or self.logs.whole(log, row[STAMP])
 
     def row_at(self, log: EventLog, stamp: Stamp, t_us: int) -> bytes:
         """Compute the row that is exact from ``t_us`` until the log's next change, stamped as the log is."""

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from featurestore.materialisation.materialise import MaterialisationReport
 
 Views = Annotated[list[str] | None, typer.Argument(metavar="[VIEW]...", help="Default: every view.")]
+Rebuild = Annotated[
+    bool,
+    typer.Option(
+        "--rebuild", help="First remove what the store holds of the views, of any history; reads may fail meanwhile."
+    ),
+]
 Service = Annotated[str, typer.Argument(metavar="SERVICE", help="The feature service to read.")]
 Keys = Annotated[list[str], typer.Option("--key", "-k", metavar="NAME=VALUE", help="A join key of an entity; repeat.")]
 Inputs = Annotated[
@@ -26,21 +32,28 @@ Inputs = Annotated[
 
 
 def materialise(
-    views: Views = None, as_of: AsOf = None, project: ProjectPath = None, as_json: JsonFlag = False
+    views: Views = None,
+    as_of: AsOf = None,
+    rebuild: Rebuild = False,
+    project: ProjectPath = None,
+    as_json: JsonFlag = False,
 ) -> None:
     """Bring current values from history to the online store; may be repeated, killed and taken up again."""
     with Project.load(project) as opened:
         catalog = opened.applied_catalog
         chosen = [catalog.view(name) for name in views] if views else list(catalog.views.values())
-        reports = [run(opened, view, opened.instant(as_of), quiet=as_json) for view in chosen]
+        reports = [run(opened, view, opened.instant(as_of), quiet=as_json, rebuild=rebuild) for view in chosen]
     if as_json:
         screen.emit({"views": [report.describe() for report in reports]})
         return
     rows = [(r.view, r.sequence, format_instant(r.as_of_us), r.rows, r.skipped_newer, r.resumed) for r in reports]
     screen.table("", ("view", "commit", "as of", "rows", "kept newer", "resumed"), rows)
+    for report in reports:
+        if report.skipped_newer:
+            screen.say(f"{report.view}: {report.skipped_newer:,} rows were left alone, as the store has newer ones")
 
 
-def run(project: Project, view: FeatureView, as_of_us: int, *, quiet: bool) -> MaterialisationReport:
+def run(project: Project, view: FeatureView, as_of_us: int, *, quiet: bool, rebuild: bool) -> MaterialisationReport:
     """Materialise one view, with a bar."""
     from featurestore.materialisation.materialise import materialise as bring
 
@@ -52,6 +65,7 @@ def run(project: Project, view: FeatureView, as_of_us: int, *, quiet: bool) -> M
             as_of_us,
             project.ledger,
             progress=lambda done, of: advance("", done, of),
+            rebuild=rebuild,
         )
 
 

@@ -228,6 +228,25 @@ class OnlineStoreSuite(ABC):
         assert all(answer == [row(1, i, b"%d" % i)] for i, answer in answers)
         assert after == [row(1, 7, b"7")]
 
+    def test_removing_a_view_leaves_the_others_and_all_that_is_foreign(self, store):
+        """Prefixes and patterns are tried at their ends: the neighbours differ in one character."""
+        removed, long = "0123456789abcdef" * 4, b"s:" + b"x" * 477
+        store.put_many(
+            [put_of(b"i:%d" % i, 1, i) for i in range(3000)] + [put_of(name, 1, 1) for name in (b"n:", long)]
+        )
+        store.put_many([Put(b"unskew:{001}:r:%b:h:" % DIGEST, row(1, 1), b"unskew:{001}:l:%b:h:" % DIGEST, None)])
+        others = [
+            b"unskew:{7ff}:r:0123456789abcdee:i:1", b"unskew:{7ff}:l:0123456789abcdeg:i:1",
+            b"unskew:{7ff}:s:%b:i:1" % DIGEST, b"unskew:{7fff}:r:%b:i:1" % DIGEST,
+            b"unskew:{7ff}:r:%b" % DIGEST, b"unskew:{7ff}:r:%bz:i:1" % DIGEST, b"other:{7ff}:r:%b:i:1" % DIGEST, b"z",
+        ]  # fmt: skip
+        for key in others:
+            self.raw_set(key, b"stays")
+        store.remove_view(removed)
+        assert self.raw_all() == dict.fromkeys(others, b"stays")
+        store.remove_view(removed)
+        assert store.put_many([put_of(b"i:1", 0, 0)]).written == 1
+
     def test_the_name_is_a_url_and_close_can_be_repeated(self, store):
         assert ":" in store.name
         other = self.open()

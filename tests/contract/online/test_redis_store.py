@@ -5,7 +5,9 @@ import socket
 import pytest
 import redis
 
+from featurestore.online.base import Put
 from featurestore.online.errors import OnlineStoreUnavailable
+from featurestore.online.keys import HISTORY, NOBODY, ViewKeys
 from featurestore.online.redis_store import RedisStore
 from tests.contract.online.suite import OnlineStoreSuite, keys_of, put_of, refusal, row
 from tests.servers import free_port
@@ -51,6 +53,25 @@ class TestRedisStore(OnlineStoreSuite):
         calls = {name: stat["calls"] for name, stat in self.raw.info("commandstats").items()}
         assert "cmdstat_script" not in calls
         assert calls["cmdstat_evalsha"] <= 1000
+
+    def test_a_removal_takes_nobodys_row_first_and_the_mark_of_the_history_last(self, store):
+        """Whatever moment it is killed at, the view is not materialised, and its rows' history is known."""
+        keys = ViewKeys("0123456789abcdef" * 4)
+        store.put_many([put_of(b"i:%d" % i, 1, i) for i in range(3000)])
+        for special in (NOBODY, HISTORY):
+            store.put_many([Put(keys.row(special), row(1, 1), keys.log(special), None)])
+        with self.raw.monitor() as monitor:
+            store.remove_view("0123456789abcdef" * 4)
+            self.raw.echo("the end")
+            seen = list(iter(lambda: monitor.next_command()["command"], "ECHO the end"))
+        removals = [command for command in seen if command.startswith("UNLINK")]
+        assert (removals[0], removals[-1]) == (
+            f"UNLINK {keys.row(NOBODY).decode()}",
+            f"UNLINK {keys.row(HISTORY).decode()}",
+        )
+        assert sum(keys.row(HISTORY).decode() in command for command in removals) == 1
+        assert len(seen) < 30
+        assert self.raw_all() == {}
 
     def test_one_script_call_touches_one_slot(self, store, monkeypatch):
         """Redis Cluster refuses anything else; the server's own hash of each key tells."""

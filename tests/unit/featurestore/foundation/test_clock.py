@@ -59,6 +59,11 @@ def test_an_instant_survives_the_trip_through_text(instant_us: int) -> None:
     assert parse_instant(format_instant(instant_us)) == instant_us
 
 
+@given(st.one_of(st.integers(-(2**63), EARLIEST_US - 1), st.integers(LATEST_US + 1, 2**63 - 1)))
+def test_an_instant_outside_the_calendar_is_written_as_a_number(instant_us: int) -> None:
+    assert format_instant(instant_us) == f"{instant_us} us"
+
+
 def test_instants_are_microseconds_since_1970_in_utc() -> None:
     moment = datetime(2017, 3, 4, 5, 6, 7, 89, tzinfo=UTC)
     assert parse_instant("2017-03-04T06:06:07.000089+01:00") == round(moment.timestamp()) * 1_000_000 + 89

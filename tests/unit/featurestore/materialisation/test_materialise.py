@@ -4,6 +4,7 @@ import pytest
 
 from featurestore.foundation.clock import DAY, HOUR, FixedClock
 from featurestore.foundation.errors import MaterialisationError
+from featurestore.materialisation.history import AnotherHistory
 from featurestore.materialisation.ledger import Ledger
 from featurestore.materialisation.materialise import materialise
 from featurestore.offline.duckdb_store import open_offline_store
@@ -11,6 +12,7 @@ from featurestore.offline.event_import import import_file
 from featurestore.online.base import PutReport
 from featurestore.online.envelope import Stamp
 from featurestore.online.errors import OnlineStoreUnavailable
+from featurestore.online.keys import HISTORY
 from featurestore.online.memory_store import MemoryStore
 from featurestore.online.view_format import ViewFormat
 from tests.unit.featurestore.retrieval.household import NOON, baskets, baskets_table, import_all, profile, spending
@@ -55,7 +57,7 @@ def test_every_key_gets_a_row_and_those_that_will_change_a_log(project):
     form = ViewFormat(spending)
     rows = {form.keys.row(form.encode_key(key)) for key in (7, 8, 9)}
     logs = {form.keys.log(form.encode_key(key)) for key in (7, 9)}
-    assert set(store._values) == rows | logs | {form.nobody}
+    assert set(store._values) == rows | logs | {form.nobody, form.keys.row(HISTORY)}
     assert ledger.completed(spending.digest) == [Stamp(1, NOON)]
 
 
@@ -66,7 +68,7 @@ def test_what_is_written_does_not_depend_on_the_size_of_batches(project):
         store = Recording()
         materialise(spending, offline, store, NOON, ledger, batch_rows=batch_rows)
         contents.append(store._values)
-        assert store.puts == [min(batch_rows, 3 - start) for start in range(0, 3, batch_rows)] + [1]
+        assert store.puts == [1] + [min(batch_rows, 3 - start) for start in range(0, 3, batch_rows)] + [1]
     assert contents[0] == contents[1] == contents[2]
 
 
@@ -83,15 +85,15 @@ def test_a_repeated_run_finds_its_rows_and_writes_only_nobodys(project):
 
 def test_a_run_that_failed_is_taken_up_where_it_stopped(project):
     offline, ledger, _ = project
-    store, whole = Recording(fails_at=2), MemoryStore()
+    store, whole = Recording(fails_at=3), MemoryStore()
     with pytest.raises(OnlineStoreUnavailable):
         materialise(spending, offline, store, NOON, ledger, batch_rows=1)
     assert ViewFormat(spending).nobody not in store._values
-    store.puts = [0, 0]
+    store.puts = [0, 0, 0]
     report = materialise(spending, offline, store, NOON, ledger, batch_rows=1)
     materialise(spending, offline, whole, NOON, Ledger(ledger._root / "other"))
     assert report.resumed == 1
-    assert store.puts == [0, 0, 1, 1, 1]
+    assert store.puts == [0, 0, 0, 1, 1, 1]
     assert store._values == whole._values
 
 
@@ -114,6 +116,39 @@ def test_a_batch_that_the_store_no_longer_holds_whole_is_written_again(project, 
     report = materialise(spending, offline, store, NOON, ledger, batch_rows=1)
     assert store._values == whole
     assert report.resumed == 2
+
+
+def test_another_history_that_comes_while_a_run_is_under_way_is_refused_before_its_end(project, tmp_path):
+    offline, ledger, _ = project
+    store = MemoryStore()
+    import_file(baskets, baskets_table([(1, 7, "east", NOON, 1)]), tmp_path / "other", FixedClock(NOON))
+    import_file(baskets, baskets_table([(2, 7, "east", NOON, 1)]), tmp_path / "other", FixedClock(NOON))
+    form = ViewFormat(spending)
+
+    def meanwhile(done, total):
+        if done == 0:
+            with closing(open_offline_store(tmp_path / "other", threads=1)) as other:
+                store.remove_view(spending.digest)
+                materialise(spending, other, store, NOON, Ledger(tmp_path / "other-ledger"))
+                del store._values[form.nobody]
+
+    with pytest.raises(AnotherHistory, match="rows up to commit 2"):
+        materialise(spending, offline, store, NOON, ledger, progress=meanwhile)
+    assert form.nobody not in store._values
+    assert ledger.completed(spending.digest) == []
+
+
+@pytest.mark.parametrize("harm", [lambda mark: mark[:-1] + b"?", lambda mark: b"", lambda mark: b"uR" + mark[2:]])
+def test_a_damaged_mark_of_the_history_is_refused_and_not_taken_for_ours(project, harm):
+    offline, ledger, _ = project
+    store = MemoryStore()
+    materialise(spending, offline, store, NOON, ledger)
+    mark = ViewFormat(spending).keys.row(HISTORY)
+    store._values[mark] = harm(store._values[mark])
+    with pytest.raises(AnotherHistory, match=r"damaged.*--rebuild"):
+        materialise(spending, offline, store, NOON, ledger)
+    materialise(spending, offline, store, NOON, ledger, rebuild=True)
+    assert materialise(spending, offline, store, NOON, ledger).resumed == 3
 
 
 def test_an_older_run_changes_nothing_and_says_so(project):
@@ -150,7 +185,7 @@ def test_a_view_of_a_table_that_will_not_change_has_no_logs(project):
     store = MemoryStore()
     report = materialise(profile, offline, store, NOON, ledger)
     assert (report.rows, report.logs) == (2, 0)
-    assert len(store._values) == 3
+    assert len(store._values) == 4  # two rows, nobody's, and the mark of the history
 
 
 def test_nothing_imported_is_said_with_the_mend(tmp_path):

@@ -89,6 +89,14 @@ def test_no_changed_or_missing_byte_of_any_chunk_goes_unnoticed():
                 continue  # one whole chunk is a log
             with pytest.raises(RowFormatError, match="'spending'"):
                 CODEC.decode(bad)
+            assert not CODEC.whole(bad, Stamp(1, 1).pack())
+
+
+def test_a_log_is_whole_at_its_own_stamp_only():
+    stored = CODEC.encode(log_of([], [], [], []), Stamp(3, 7))
+    told = [CODEC.whole(stored, stamp.pack()) for stamp in (Stamp(3, 7), Stamp(3, 6), Stamp(2, 7), Stamp(3, 8))]
+    assert told == [True, False, False, False]
+    assert not CODEC.whole(None, Stamp(3, 7).pack())
 
 
 def test_a_log_with_other_columns_than_the_views_is_refused():

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from featurestore.online.errors import EntityKeyError
 from featurestore.online.keys import (
-    MAX_ENTITY_KEY_BYTES,
     MAX_KEY_BYTES,
+    MAX_PLAIN_BYTES,
     NOBODY,
     ViewKeys,
     bucket,
@@ -68,8 +68,18 @@ def test_what_is_no_string_key_is_refused_by_name(value):
         text(value)
 
 
-def test_the_longest_string_key_just_fits_and_a_longer_one_is_refused():
-    assert len(KEYS.row(text("x" * MAX_ENTITY_KEY_BYTES))) == MAX_KEY_BYTES
-    assert MAX_ENTITY_KEY_BYTES == 477
-    with pytest.raises(EntityKeyError, match="478 bytes, and at most 477"):
-        text("x" * (MAX_ENTITY_KEY_BYTES + 1))
+def test_a_string_of_477_bytes_is_stored_as_it_is_and_a_longer_one_by_its_digest():
+    """The digests are those of ``b2sum -l 256``."""
+    assert MAX_PLAIN_BYTES == 477
+    assert text("é" * 238 + "x") == b"s:" + b"\xc3\xa9" * 238 + b"x"
+    assert len(KEYS.row(text("x" * 477))) == MAX_KEY_BYTES
+    assert text("x" * 478) == b"x:5f5640e4432e153835d4ac854f55befb55801811bc8c3e4841bb78ad7a8b3616"
+    assert text("é" * 239) == b"x:2d84739ccede4b1dcb4c709d0dc6de3273ceca7a45325ddad036c5d996500678"
+
+
+def test_long_strings_that_differ_anywhere_have_different_keys():
+    long = ["k" * 10_000, "k" * 9_999, "k" * 9_999 + "l", "l" + "k" * 9_999]
+    keys = {text(value) for value in long}
+    assert len(keys) == 4
+    assert not keys & {text(key.decode()) for key in keys}
+    assert max(len(KEYS.row(key)) for key in keys) < MAX_KEY_BYTES

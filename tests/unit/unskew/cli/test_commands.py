@@ -1,6 +1,7 @@
 """What each command does to a project, and says of it."""
 
 import json
+import shutil
 
 import pyarrow.parquet as pq
 import pytest
@@ -217,6 +218,26 @@ def test_materialise_takes_named_views(ready):
     (told,) = ready("materialise", "customer_ordering", "--as-of", "2024-07-01T12:00:00Z").json()["views"]
     assert (told["rows"], told["as_of"]) == (60, "2024-07-01T12:00:00Z")
     assert "did you mean" in ready("materialise", "customer_orderin").error()["mend"]
+
+
+def test_materialise_refuses_rows_of_another_history_until_told_to_rebuild(ready):
+    """The offline store was lost and made anew."""
+    shutil.rmtree(ready.folder / ".unskew" / "offline")
+    part = ready.folder / "part.csv"
+    part.write_text("order_id,customer_id,timestamp,amount,channel\n1,7,2024-01-01T10:00:00Z,12.50,app\n")
+    ready("import", "orders", part).json()
+    told = ready("materialise").error()
+    assert (told["error"], told["where"].split(" in ")[0]) == ("another-history", "feature view 'customer_ordering'")
+    assert "`unskew materialise customer_ordering --rebuild`" in told["mend"]
+    (report,) = ready("materialise", "customer_ordering", "--rebuild").json()["views"]
+    assert (report["sequence"], report["skipped_newer"]) == (1, 0)
+    assert ready("materialise").json()["views"][0]["resumed"] == report["rows"]
+
+
+def test_materialise_says_when_it_kept_newer_rows(ready):
+    told = ready.plainly("materialise", "customer_ordering", "--as-of", "2024-01-01T00:00:00Z")
+    assert told.status == 0
+    assert "customer_ordering: 60 rows were left alone, as the store has newer ones" in told.err
 
 
 def test_a_store_that_ends_with_the_command_is_refused(ready):

@@ -1,0 +1,95 @@
+"""Of which history the stored rows of a view are.
+
+Commit sequences count from 1 in every history: of two rows, the one of the greater s is newer only if both histories
+are one. So a store keeps, beside the rows of a view, the greatest s it was given and the digest of the snapshot at s,
+which covers all commits before. A history that has this very snapshot continues the stored rows; any other is refused,
+until someone asks to rebuild.
+"""
+
+from __future__ import annotations
+
+from featurestore.definitions.feature_view import FeatureView
+from featurestore.foundation.errors import MaterialisationError
+from featurestore.offline.base import OfflineStore
+from featurestore.online.base import OnlineStore, Put
+from featurestore.online.envelope import (
+    HEAD_BYTES,
+    HISTORY,
+    STAMP,
+    TAIL_BYTES,
+    Stamp,
+    head,
+    refusal,
+    seal,
+    unpack_stamp,
+)
+from featurestore.online.keys import HISTORY as HISTORY_KEY
+from featurestore.online.keys import NOBODY, ViewKeys
+
+
+class AnotherHistory(MaterialisationError):
+    """The online store holds rows of another history than the offline store's, or of one that is further on."""
+
+    code = "another-history"
+
+
+class HistoryMark:
+    """What a store says of a view's history, held against an offline store.
+
+    Parameters
+    ----------
+    view, offline, online
+        The view, its history, and the store of its rows.
+    """
+
+    def __init__(self, view: FeatureView, offline: OfflineStore, online: OnlineStore) -> None:
+        self._view, self._offline, self._online = view, offline, online
+        self._keys = ViewKeys(view.digest)
+
+    def claim(self, sequence: int) -> None:
+        """Check the stored mark, and note durably that rows of this history up to ``sequence`` may follow.
+
+        Raises
+        ------
+        AnotherHistory
+            If the stored rows are not of this history.
+        """
+        stored = self.check()
+        mark = self._mark(sequence)
+        if stored is None or stored[STAMP] < mark[STAMP]:
+            self._online.put_many([Put(self._keys.row(HISTORY_KEY), mark, self._keys.log(HISTORY_KEY), None)])
+
+    def check(self) -> bytes | None:
+        """Return the stored mark, ``None`` if nothing is stored of the view; raise as `claim` does."""
+        stored, nobody = self._online.get_many([self._keys.row(HISTORY_KEY), self._keys.row(NOBODY)])
+        if stored is None:
+            if nobody is not None:
+                raise self._another("it does not say of which history its rows are")
+            return None
+        if refusal(stored, HISTORY, bytes.fromhex(self._view.digest[:16]), self._online.name) is not None:
+            raise self._another("what it says of the history of its rows is damaged")
+        self._compare(unpack_stamp(stored[STAMP]).sequence, stored[HEAD_BYTES:-TAIL_BYTES].hex())
+        return stored
+
+    def _compare(self, sequence: int, digest: str) -> None:
+        source = self._view.source
+        last = self._offline.latest_sequence(source)
+        if sequence > last:
+            raise self._another(
+                f"it holds rows up to commit {sequence} of source {source.name!r}, which has {last} here"
+            )
+        if self._offline.snapshot_digest(source, sequence) != digest:
+            raise self._another(f"its rows are of another history: commit {sequence} of source {source.name!r} differs")
+
+    def _mark(self, sequence: int) -> bytes:
+        body = bytes.fromhex(self._offline.snapshot_digest(self._view.source, sequence))
+        length = HEAD_BYTES + len(body) + TAIL_BYTES
+        return seal(head(HISTORY, 0, length, bytes.fromhex(self._view.digest[:16]), Stamp(sequence, 0)) + body)
+
+    def _another(self, what: str) -> AnotherHistory:
+        return AnotherHistory(
+            what,
+            where=f"feature view {self._view.name!r} in the online store {self._online.name}",
+            mend="bring back the history it was materialised from, give this project an online store of its own, or "
+            f"replace what is stored: `unskew materialise {self._view.name} --rebuild`",
+        )

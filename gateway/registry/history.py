@@ -81,11 +81,20 @@ def entries(connection: Connection, model: str | None = None) -> list[HistoryEnt
 
 
 def last_route_entry(connection: Connection, model: str) -> HistoryEntry | None:
-    """Return the entry that put the model's current route, ``None`` if it has none."""
+    """Return the entry that put the model's current route, ``None`` if it has none.
+
+    Raises
+    ------
+    HistoryBroken
+        If its content does not have its hash: a route that nobody moved to is not served.
+    """
     table = database.history
     query = select(table).where(table.c.model == model, table.c.kind.in_(ROUTE_KINDS))
     row = connection.execute(query.order_by(table.c.seq.desc()).limit(1)).mappings().first()
-    return None if row is None else _entry(row)
+    entry = None if row is None else _entry(row)
+    if entry is not None and entry.hash != entry.computed_hash():
+        raise broken(entry.seq, "its content does not have its hash")
+    return entry
 
 
 def head(connection: Connection) -> HistoryHead:

@@ -21,6 +21,9 @@ Part = tuple[Rounds, Ask, Sequence[int]]
 class Endpoint:
     """One revision of a model's route.
 
+    A row is routed by the champion's entity keys, ordered by the names of their join keys, so that neither the order of
+    entities in a service nor its other features move a key to another variant.
+
     Raises
     ------
     ModelLoadError
@@ -36,7 +39,7 @@ class Endpoint:
             for variant, served in zip(live.route.variants, live.models, strict=True)
         ]
         names = [field.name for field in self.shape.keys]
-        self._routing = [names.index(name) for name in join_keys(services[0])]
+        self._routing = [names.index(name) for name in sorted(join_keys(services[0]))]
         self._picks = [self._pick(served) for served in live.models]
 
     def assign(self, request: PredictRequest, request_id: str | None) -> list[Part]:

@@ -44,7 +44,7 @@ def log_batch(
         prediction_ids=[each for _, answer in members for each in answer.prediction_ids],
         keys=_columns(frame.keys, rows),
         requests=_columns(frame.requests, rows),
-        features=_columns({name: of for name, of in values.items() if name not in frame.requests}, rows),
+        features=_columns(_used(frame, values), rows),
         statuses=_arrays(frame.statuses, rows),
         sequences=_arrays(frame.sequences, rows),
         outputs={
@@ -54,6 +54,11 @@ def log_batch(
         request_id=[ask.request_id for ask, _ in members for _ in ask.keys],
         degraded=frame.degraded,
     )
+
+
+def _used(frame: FeatureFrame, values: Mapping[str, Column]) -> dict[str, Column]:
+    """Return what was read, also where only a request feature takes it, and what was computed from it."""
+    return {**frame.features, **{name: of for name, of in values.items() if name not in frame.requests}}
 
 
 def _columns(columns: Mapping[str, Column], rows: slice) -> Mapping[str, Column]:

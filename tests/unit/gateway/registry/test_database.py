@@ -157,3 +157,12 @@ def test_a_registry_of_a_newer_unskew_is_left_alone(tmp_path: Path, raw):
     raw.execute(f"PRAGMA user_version = {FORMAT + 1}")
     with pytest.raises(RegistryError, match=r"has format 2; this unskew knows 1 \(upgrade unskew\)"):
         Database(f"sqlite:{tmp_path}/registry.db")
+
+
+@pytest.mark.parametrize("folder", ["what?", "a%20b", "it's", "x#y", "q?mode=memory"])
+def test_a_path_is_a_name_and_nothing_else(folder: str, tmp_path: Path):
+    Database(f"sqlite:{tmp_path}/{folder}/registry.db").close()
+    assert [found.relative_to(tmp_path).as_posix() for found in tmp_path.rglob("registry.db")] == [
+        f"{folder}/registry.db"
+    ]
+    assert [found.name for found in tmp_path.iterdir()] == [folder]

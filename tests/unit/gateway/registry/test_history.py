@@ -115,3 +115,11 @@ def test_no_owner_no_promotion_even_through_the_back_door(moved, back_door):
     back_door("UPDATE records SET description = replace(description, 'team@example.org', ' ') WHERE version = 2")
     with pytest.raises(RecordRefused, match="no owner is named"):
         moved.promote("spend", 2, actor="eve", override=True, reason="quick")
+
+
+def test_a_route_that_was_rewritten_is_not_given_out(moved, back_door):
+    back_door("""UPDATE history SET after = replace(after, '"version":3', '"version":2') WHERE seq = 6""")
+    with pytest.raises(HistoryBroken, match="entry 6: its content does not have its hash"):
+        moved.route("spend")
+    with pytest.raises(HistoryBroken):
+        moved.promote("spend", 1, actor="ann")

@@ -71,6 +71,7 @@ def basket_share(basket_value, net_sum_30d):
 
 
 inputs = FeatureService("inputs", [spending, profile, basket_share])
+share_inputs = FeatureService("share_inputs", [basket_share])
 strict_inputs = FeatureService("strict_inputs", [spending["net_sum_30d"], Request("points", Int64)], missing="refuse")
 filled_inputs = FeatureService(
     "filled_inputs", [spending["net_sum_30d"], spending["store_last"], Request("points", Int64)],

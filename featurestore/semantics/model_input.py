@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featurestore.foundation.errors import SemanticsError
+from featurestore.semantics.finalise import exact_quotient
 from featurestore.semantics.value import Column, DType, column, parse_dtype
 
 NULL_TEXT = "␀"
@@ -120,7 +121,7 @@ def _filled(feature: InputFeature, columns: Mapping[str, Column]) -> Column:
 def _as_float32(of: Column) -> NDArray[np.float32]:
     values = of.values
     if of.dtype.scale:
-        values = values / 10.0**of.dtype.scale
+        values = exact_quotient(values, np.full(len(of), 10**of.dtype.scale))
     narrow = values.astype(np.float32)
     narrow[of.nulls] = np.nan
     return narrow

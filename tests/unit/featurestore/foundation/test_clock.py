@@ -70,7 +70,21 @@ def test_instants_are_microseconds_since_1970_in_utc() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["2017-12-31T00:00:00", "2017-12-31", "31.12.2017", "", "2017-12-31T00:00:00.1234567Z"]
+    "text",
+    [
+        "2017-12-31T00:00:00",
+        "2017-12-31",
+        "31.12.2017",
+        "",
+        "2017-12-31T00:00:00.1234567Z",
+        "2017-12-31T00:00:00,5Z",
+        "2017-W01-1T00:00:00Z",
+        "20171231T000000Z",
+        "2017-12-31x00:00:00Z",
+        "2017-12-31T00:00:00+00:00:00.5",
+        "2017-02-30T00:00:00Z",
+        "２017-12-31T00:00:00Z",
+    ],
 )
 def test_an_instant_without_zone_or_beyond_the_microsecond_is_refused(text: str) -> None:
     with pytest.raises(ClockError):

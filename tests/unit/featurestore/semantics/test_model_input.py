@@ -58,3 +58,10 @@ def test_an_input_without_columns_is_left_out() -> None:
 def test_a_feature_that_is_absent_or_of_another_type_is_refused(name: str, dtype: object) -> None:
     with pytest.raises(SemanticsError, match=name):
         assemble(InputSpec((InputFeature(name, dtype),)), COLUMNS)  # type: ignore[arg-type]
+
+
+def test_decimals_of_eighteen_digits_are_rounded_to_the_nearest_double_first() -> None:
+    digits = np.random.default_rng(0).integers(10**17, 10**18, 2_000).tolist()
+    spec = InputSpec((InputFeature("d", Decimal(9)),))
+    expected = np.array([digit / 10**9 for digit in digits]).astype(np.float32)
+    np.testing.assert_array_equal(assemble(spec, {"d": column(Decimal(9), digits)}).numeric[:, 0], expected)

@@ -69,3 +69,11 @@ def test_a_model_without_entities_is_shared_out_at_random(project):
     with LocalGateway(project) as gateway:
         answers = gateway.predict({"rows": [{"inputs": inputs}] * 200}, "typed").json()["predictions"]
     assert 50 < Counter(each["variant"] for each in answers)["challenger"] < 150
+
+
+def test_what_only_a_request_feature_takes_is_logged_too(project):
+    project.deploy("share", "share_inputs")
+    with LocalGateway(project) as gateway:
+        gateway.predict({"keys": {"household_id": 17}, "inputs": {"basket_value": 5.0}}, "share")
+    row = logged(project, "share")[0]
+    assert (row["feature.spending.net_sum_30d"], row["feature.basket_share"]) == (22.5, 5.0 / 22.5)

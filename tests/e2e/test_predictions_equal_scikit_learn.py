@@ -38,7 +38,8 @@ RETAIL = Path(__file__).parents[2] / "examples" / "retail"
 NOW = datetime(2018, 1, 1, 5, tzinfo=UTC)
 DAY_US = 86_400_000_000
 ADULTS = 40
-EXPIRED_HOUSEHOLD, EDGE_HOUSEHOLD, UNKNOWN_HOUSEHOLD, DEMOGRAPHICS_ALONE, PAPER_ALONE = 901, 902, 999, 903, 904
+EXPIRED_HOUSEHOLD, TTL_EDGE, WINDOW_EDGES = 901, 902, 903
+DEMOGRAPHICS_ALONE, PAPER_ALONE, UNKNOWN_HOUSEHOLD = 904, 905, 999
 
 SPENDING = View(
     key="household_id",
@@ -82,11 +83,15 @@ def baskets(chance: random.Random) -> list[list[dict[str, Any]]]:
     """Return the rows of two imports; the second corrects some of the first's."""
     first = [row for household in range(1, ADULTS + 1) for row in _shopping(chance, household)]
     late = NOW - timedelta(days=180)
-    first += [_basket(chance, EXPIRED_HOUSEHOLD, late - timedelta(days=days, microseconds=1)) for days in (0, 3)]
-    first += [_basket(chance, EDGE_HOUSEHOLD, late), _basket(chance, PAPER_ALONE, NOW - timedelta(days=2), quantity=0)]
+    first += [_basket(chance, EXPIRED_HOUSEHOLD, late - timedelta(microseconds=1), quantity=1)]
+    first += [_basket(chance, WINDOW_EDGES, NOW - timedelta(days=days), quantity=1) for days in (7, 30, 90)]
+    first += [
+        _basket(chance, TTL_EDGE, late, quantity=1),
+        _basket(chance, PAPER_ALONE, NOW - timedelta(days=2), quantity=0),
+    ]
     first.append(_basket(chance, 1, NOW + timedelta(seconds=1)))
     identified = [{"basket_id": 2**53 + number, **row} for number, row in enumerate(first)]
-    chosen = chance.sample(identified, 60)
+    chosen = chance.sample([row for row in identified if row["household_id"] <= ADULTS], 60)
     corrected = [row | {"sales_value": _price(chance, 90), "store_id": chance.randrange(5)} for row in chosen[:40]]
     moved = [row | {"timestamp": row["timestamp"] - timedelta(days=chance.randrange(40))} for row in chosen[40:]]
     return [identified, corrected + moved]
@@ -273,7 +278,7 @@ Row = tuple[int, float | None]
 
 def hundred_requests(chance: random.Random) -> list[list[Row]]:
     """Return a hundred requests, of one row each or of a batch: all sorts of households and of baskets."""
-    special = [EXPIRED_HOUSEHOLD, EDGE_HOUSEHOLD, UNKNOWN_HOUSEHOLD, DEMOGRAPHICS_ALONE, PAPER_ALONE, -1, 2**63 - 1]
+    special = [EXPIRED_HOUSEHOLD, TTL_EDGE, WINDOW_EDGES, DEMOGRAPHICS_ALONE, PAPER_ALONE, UNKNOWN_HOUSEHOLD, 2**63 - 1]
     values = [None, 0.0, -3.5, 0.1, 12.5, 1e6, math.nan]
 
     def row() -> Row:

@@ -73,6 +73,11 @@ def test_a_file_that_is_no_such_csv_is_refused(tmp_path, data, message):
         CsvInput(tmp_path / "x.csv").names()
 
 
+def test_a_cell_that_is_not_utf8_is_no_fault_of_the_header(tmp_path):
+    (tmp_path / "x.csv").write_bytes(b"a,b\n1,K\xf6ln\n")
+    assert CsvInput(tmp_path / "x.csv").names() == ["a", "b"]
+
+
 CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1, max_size=6)
 
 

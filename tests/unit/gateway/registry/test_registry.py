@@ -215,7 +215,7 @@ class TestChallenge:
         three_versions.challenge("spend", 2, weights=(9, 1), actor="ann")
         route = three_versions.withdraw("spend", actor="ann", expected_revision=2)
         assert (route.revision, set(_owners(route)), route.challenger) == (3, {1}, None)
-        with pytest.raises(RouteRefused, match="no challenger to withdraw"):
+        with pytest.raises(RouteRefused, match="model spend: there is no challenger to withdraw"):
             three_versions.withdraw("spend", actor="ann")
 
     def test_two_trials_take_different_keys(self, three_versions):
@@ -244,7 +244,7 @@ class TestRollback:
             three_versions.promote("spend", version, actor="ann")
         back = [three_versions.rollback("spend", actor="ann", reason="bad").champion.version for _ in range(2)]
         assert back == [2, 1]
-        with pytest.raises(RouteRefused, match="there is no earlier route"):
+        with pytest.raises(RouteRefused, match="model spend: there is no earlier route"):
             three_versions.rollback("spend", actor="ann", reason="bad")
         three_versions.promote("spend", 3, actor="ann")
         assert three_versions.rollback("spend", actor="ann", reason="bad").champion.version == 1

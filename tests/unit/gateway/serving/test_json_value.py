@@ -77,6 +77,8 @@ def test_other_ways_to_write_a_value(dtype, given, stored):
         (Int64, True, "true is not a whole number"),
         (Int64, [7], "[7] is not a whole number"),
         (Int64, 2**63, "does not fit int64"),
+        (Int64, float(2**70), "does not fit int64"),
+        (Int64, -1e19, "does not fit int64"),
         (Float64, "7", "'7' is not a number"),
         (Float64, "nan", "'nan' is not a number"),
         (Float64, False, "false is not a number"),

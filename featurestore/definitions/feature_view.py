@@ -22,6 +22,7 @@ from featurestore.definitions.definition import (
 from featurestore.definitions.entity import Entity
 from featurestore.definitions.row_expression import RowExpression, parse, parse_condition
 from featurestore.definitions.source import EventSource, Source, TableSource
+from featurestore.foundation.canonical import digest
 from featurestore.foundation.errors import DefinitionError
 from featurestore.semantics.aggregate import Aggregate
 from featurestore.semantics.value import DType
@@ -182,6 +183,20 @@ class FeatureView(Definition):
     def describe(self) -> dict[str, Any]:
         """Return entity, source, key, expressions, TTL and features as plain data."""
         return self._described(self.source.describe(), self.derived_expressions, self.features)
+
+    @cached_property
+    def row_digest(self) -> str:
+        """The digest that names its rows in an online store: of its features in order, and of what they are made from.
+
+        Source columns and derived ones that no feature reads are no part of it, nor is the TTL, which is applied at the
+        read: to change these leaves the stored rows in place.
+        """
+        derived = {name: self.derived_expressions[name] for name in self.columns if name in self.derive}
+        read = {self.key, *(name for name in self.columns if name not in derived)}
+        for parsed in (*derived.values(), *([] if self.where_expression is None else [self.where_expression])):
+            read.update(parsed.columns)
+        described = self._described(self.source.describe_columns(read), derived, self.features)
+        return digest({name: part for name, part in described.items() if name != "ttl_us"})
 
     def describe_for(self, column: str | None, features: Sequence[Feature] = ()) -> dict[str, Any]:
         """Return what `describe` does, reduced to what an aggregate over ``column`` depends on, and ``features``.

@@ -6,6 +6,7 @@ from featurestore.definitions import (
     Attribute,
     Count,
     Decimal,
+    Delay,
     Derived,
     DistinctCount,
     Entity,
@@ -17,6 +18,7 @@ from featurestore.definitions import (
     Mean,
     String,
     Sum,
+    Timestamp,
 )
 from featurestore.foundation.clock import DAY
 from tests.unit.featurestore.definitions.retail import (
@@ -195,3 +197,29 @@ def test_an_unknown_feature_names_the_nearest() -> None:
 
 def test_distinct_count_needs_no_number() -> None:
     assert view(features=[DistinctCount("store_id", over="90d")]).features[0].dtype == Int64
+
+
+def test_stored_rows_keep_their_name_while_nothing_they_are_made_from_changes():
+    def made(schema=None, features=None, **more):
+        source = EventSource(
+            "visits",
+            schema={"id": Int64, "who": Int64, "at": Timestamp, "paid": Decimal(2), **(schema or {})},
+            event_timestamp="at",
+            event_id="id",
+            available_at=Delay("0s"),
+            path="visits.parquet",
+        )
+        return FeatureView("visits", Entity("person", "who"), source, features or [Sum("paid", over="7d")], **more)
+
+    same = [made(), made({"extra": String}), made(ttl="3d"), made(derive={"unused": Derived("paid * 2", Decimal(2))})]
+    assert len({view.row_digest for view in same}) == 1
+    assert len({view.digest for view in same}) == 4
+    other = [
+        made(features=[Sum("paid", over="8d")]),
+        made(features=[Sum("paid", over="7d"), Count(over="7d")]),
+        made(where="paid > 0"),
+        made({"extra": Int64}, where="extra > 0"),
+        made(derive={"paid2": Derived("paid", Decimal(2))}, features=[Sum("paid2", over="7d")]),
+        made(derive={"paid2": Derived("paid * 2", Decimal(2))}, features=[Sum("paid2", over="7d")]),
+    ]
+    assert len({view.row_digest for view in [*other, made()]}) == 7

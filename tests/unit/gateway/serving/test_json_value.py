@@ -90,7 +90,7 @@ def test_other_ways_to_write_a_value(dtype, given, stored):
         (Timestamp, 1_514_678_400, "is not an instant"),
         (Timestamp, "yesterday", "'yesterday' is not an instant"),
         (Timestamp, "2017-12-31T00:00:00", "has no time zone"),
-        (Timestamp, "2017-12-31", "has no time zone"),
+        (Timestamp, "2017-12-31", "is not an instant"),
         (Timestamp, "2017-12-31T00:00:00.1234567Z", "finer than a microsecond"),
         (Timestamp, "0001-01-01T00:00:00+05:00", "outside the years"),
         (Decimal(2), 1.005, "more than 2 decimals"),

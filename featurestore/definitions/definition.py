@@ -143,7 +143,7 @@ def shown(value: object) -> str:
 
 
 def construction_site(within: str = _OWN_PACKAGE) -> str | None:
-    """Return ``file:line`` of the innermost caller outside a package, this one by default; ``None`` if it has no file."""
+    """Return ``file:line`` of the innermost caller outside a package, by default this one; ``None`` if it has none."""
     frame = sys._getframe(1)  # noqa: SLF001 - the documented way to a caller's line
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith((_OWN_PACKAGE, within)):
         frame = frame.f_back

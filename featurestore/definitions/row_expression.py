@@ -51,7 +51,8 @@ _BOOLEAN_FUNCTIONS = frozenset({"isfinite", "prefix", "suffix"})
 _ALLOWED_BY_NAME = _BOOLEAN_FUNCTIONS | {"epoch_us", "date_part", "strlen", "bit_count"}
 _CAST_TARGETS = frozenset({
     "TINYINT", "SMALLINT", "INT", "BIGINT", "UTINYINT", "USMALLINT", "UINT", "UBIGINT", "INT128", "FLOAT", "DOUBLE",
-    "DECIMAL", "BOOLEAN", "VARCHAR", "TEXT", "DATE", "TIMESTAMP", "TIMESTAMPTZ", "INTERVAL",
+    "DECIMAL", "BOOLEAN", "VARCHAR", "TEXT", "DATE", "TIMESTAMP", "TIMESTAMPNTZ", "TIMESTAMPTZ",
+    "INTERVAL",
 })  # fmt: skip
 _CLOCKS = frozenset({"now", "today", "get_current_timestamp", "get_current_time", "age", "transaction_timestamp"})
 _LIBM = (exp.Exp, exp.Ln, exp.Log, exp.Pow, exp.Sin, exp.Cos, exp.Tan, exp.Atan, exp.Asin, exp.Acos, exp.Cbrt)

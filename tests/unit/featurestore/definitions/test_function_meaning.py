@@ -159,6 +159,183 @@ def test_what_cannot_be_pinned_down_is_refused(meaning, body: str, what: str, me
     assert_refused(lambda: meaning(f"def f(a):\n    {body}\n"), "RequestFeature f", what, mend)
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "body"),
+    [
+        ("def make(k):\n    def g(a):\n        return a + k\n    return g\ng = make(1)\nh = make(1)\n",
+         "def make(k):\n    def g(a):\n        return a + k\n    return g\ng = make(1)\nh = make(2)\n", "g(a) + h(a)"),
+        ("GRID = np.zeros((2, 3))\n", "GRID = np.zeros((3, 2))\n", "GRID[0]"),
+        ("class Limits: TOP = 1\n", "class Limits: TOP = 2\n", "a + Limits.TOP"),
+    ],
+)  # fmt: skip
+def test_what_looks_alike_is_told_apart(meaning, before: str, after: str, body: str) -> None:
+    code = f"def f(a):\n    return {body}\n"
+    assert meaning(before + code) != meaning(after + code)
+
+
+def test_decorators_of_inner_functions_are_part_of_the_meaning(meaning) -> None:
+    code = "def same(g):\n    return g\ndef by(k):\n    return same\n"
+    code += "def f(a):\n    @by(1)\n    def g(v):\n        return v\n    return g(a)\n"
+    assert meaning(code) != meaning(code.replace("by(1)", "by(2)"))
+
+
+MADE_BY_LIBRARIES = [
+    ("@np.vectorize\ndef g(v): return v + 1\n", "g(a)"),
+    ("@np.vectorize\ndef sum(v): return v + 1\n", "sum(a)"),
+    ("def h(v): return v + 1\ng = np.frompyfunc(h, 1, 1)\n", "g(a)"),
+    ("from statistics import NormalDist\ncdf = NormalDist(0, 1).cdf\n", "cdf(1.0)"),
+    ("from collections import namedtuple\nC = namedtuple('C', 'a b')(1, 2)\n", "a + C.a"),
+    ("from collections import defaultdict\nD = defaultdict(lambda: 1)\n", "a + D['x']"),
+    ("from collections import OrderedDict\nD = OrderedDict(x=1)\n", "a + D['x']"),
+    ("A = np.array([(1.0, 2.0)], dtype=[('x', 'f8'), ('y', 'f8')])\n", "a + A['x'][0]"),
+    ("A = np.ma.array([1.0, 2.0], mask=[0, 1])\n", "a + A.sum()"),
+    ("class Level(int):\n    def __radd__(self, other): return other\nL = Level(1)\n", "a + L"),
+    ("from functools import partial\ng = partial(np.add, 1.0)\n", "g(a)"),
+    ("rand = np.random.rand\n", "a + rand()"),
+    ("now = datetime.datetime.now\n", "a + now().hour"),
+    ("class Day(datetime.date): pass\n", "a + Day.today().day"),
+    ("L = [1]\nL.append(L)\n", "a + L[0]"),
+    ("def g(v): return v\ng.rate = 2\n", "a + g.rate"),
+]
+
+
+@pytest.mark.parametrize(("before", "body"), MADE_BY_LIBRARIES)
+def test_objects_with_a_state_or_code_of_their_own_are_refused(meaning, before: str, body: str) -> None:
+    with pytest.raises(DefinitionError, match=r"pinned down|inputs alone|too deep|attribute of"):
+        meaning(f"{before}def f(a):\n    return {body}\n")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "np.array([v * k for v in a])",
+        "np.array(list(v * k for v in a))",
+        "np.array(list(map(lambda v: v * k, a)))",
+        "np.array([[v * w * k for w in a] for v in a])[0]",
+        "g(a)",
+    ],
+)
+def test_local_names_of_inner_scopes_are_no_outside_names(meaning, body: str) -> None:
+    code = f"def f(a):\n    k = 2.0\n    def g(v):\n        return v * k\n    return {body}\n"
+    assert meaning(code) == meaning("k = 9.0\n" + code) == meaning("k = THING\nv = THING\nw = THING\n" + code)
+
+
+def test_a_name_may_be_local_in_one_scope_and_outside_in_another(meaning) -> None:
+    code = "def f(a):\n    return [k for k in a] + [k]\n"
+    assert meaning("k = 1\n" + code) != meaning("k = 2\n" + code)
+
+
+def test_attributes_are_no_names(meaning) -> None:
+    assert meaning("def f(a):\n    size = a.k\n    return size\n") == meaning(
+        "k = 1\ndef f(a):\n    size = a.k\n    return size\n"
+    )
+
+
+PINNED = """
+def helper(values, low=0.0, *, table=(1, 2)):
+    \"\"\"Say.\"\"\"
+    first, *rest = [value for value in values if value > low]
+    return {key: f"{first!r:>{10}} and {key:}" for key in rest} if (n := len(rest)) > 1 else (n, -1, 1e3, table)
+
+def f(a):
+    k = 2.0
+    out = np.zeros(len(a))
+    with np.errstate(all="ignore"):
+        for place, value in enumerate(a):
+            out[place] = k * value + SCALE
+    try:
+        match helper(a):
+            case {"x": found, **others}:
+                return found
+            case [one, *_]:
+                return functools.reduce(max, [one, operator.add(1, 2)])
+    except ValueError as error:
+        return [lambda *p, q=k, **r: (p, q, r, error), "one" f"two{k=}"]
+    return out ** 2 + np.array(list(map(str.lower, EDGES)))
+"""
+
+
+def test_the_digest_is_the_same_under_every_python(meaning) -> None:
+    """Its value was printed by Python 3.11.7, 3.12.1 and 3.13.0 alike."""
+    assert meaning("import operator\n" + PINNED) == "999b37e764dfd33fd880900df55c74ad7352001ea97287d3f9b0fa287bae5784"
+
+
+IMPURE_USES = [
+    *(f"a + np.{name}('x')" for name in ("load", "fromfile", "genfromtxt", "loadtxt", "memmap", "random.rand")),
+    *(f"a + np.{name}(a)" for name in ("empty", "empty_like", "ma.empty", "lib.stride_tricks.as_strided")),
+    "np.ndarray(3)", "a - np.datetime64('now')", "a - np.datetime64('TODAY')", "np.datetime64(a[0])",
+    "a.astype(np.datetime64)", "a + pd.Timestamp.now().timestamp()", "a + pd.Timestamp('now').timestamp()",
+    "a + pd.read_csv('x')['a']", "a + pd.read_parquet('x')['a']", "pd.to_datetime(a)", "getattr(np, 'random').rand()",
+    "setattr(np, 'x', 1)", "a + datetime.datetime.today().hour", "np.__dict__['random'].rand()", "a.__class__",
+    "decimal.getcontext().prec", "glob.glob('*')", "shutil.disk_usage('/')", "platform.machine()", "g(np)",
+    "operator.attrgetter('random')(np)", "np.seterr(all='raise')",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("body", IMPURE_USES)
+def test_what_depends_on_more_than_the_inputs_is_refused(meaning, body: str) -> None:
+    before = "import decimal, glob, operator, platform, shutil\nimport pandas as pd\ndef g(m):\n    return 1\n"
+    expected = "more than the inputs|ask the clock|uninitialised|as a value|own workings|changes what it is given"
+    with pytest.raises(DefinitionError, match=expected):
+        meaning(f"{before}def f(a):\n    return {body}\n")
+
+
+CHANGES = [
+    "SEEN.append(1)", "N['n'] += 1", "N['n'] = 1", "del N['n']", "N.update(n=2)", "N.setdefault('m', 1)", "N.pop('n')",
+    "LEVELS.add(1)", "LEVELS.discard(1)", "EDGES[0] = 1", "EDGES += 1; EDGES[0] += 1", "EDGES.sort()", "EDGES.fill(0)",
+    "EDGES.T[0] = 1", "EDGES.flat[0] = 1", "EDGES.tofile('x')", "np.put(EDGES, 0, 1)", "np.copyto(EDGES, 1)",
+    "np.add(a, 1, out=EDGES)", "np.add(a, 1, out=(EDGES,))", "np.add(a, 1, EDGES)", "np.add.at(EDGES, 0, 1)",
+    "t = N; t['n'] = 1", "t = EDGES[:]; t += 1", "t = np.asarray(EDGES); t[0] = 1", "t = u = EDGES; u[0] = 1",
+    "t = a if len(a) else EDGES; t[0] = 1", "[DEEP['x'].append(v) for v in a]", "add = SEEN.append; add(1)",
+    "list.append(SEEN, 1)", "for t in DEEP.values(): t.append(1)", "first, t = 1, SEEN; t.append(1)",
+    "for N['n'] in a: pass", "np.new = 1", "f.calls = 1", "Thing.calls = 1", "spoil(a)", "spoil_in_part(a)", "count(a)",
+    "list(map(SEEN.append, a))", "(t := SEEN).append(1)", "heapq.heappush(SEEN, 1)", "keeps(a)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_changes_of_what_is_not_its_own_are_refused(meaning, change: str) -> None:
+    before = (
+        "import heapq\nSEEN = []\nN = {'n': 0}\nLEVELS = {1}\nDEEP = {'x': []}\n"
+        "def spoil(v):\n    v[0] = 1\n    return v\n"
+        "def spoil_in_part(v):\n    part = v[1:]\n    part += 1\n    return v\n"
+        "def count(v):\n    count.calls = 1\n    return v\n"
+        "def keeps(v, _s=[0]):\n    return v\n"
+    )
+    lines = change.replace("EDGES += 1; ", "").replace("; ", "\n    ")
+    expected = "not its own|changes what it is given|change what it is given|can change from call to call"
+    with pytest.raises(DefinitionError, match=expected):
+        meaning(f"{before}def f(a):\n    {lines}\n    return a\n")
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        "out = np.zeros(len(a)); out[a > 1] = 2; return out",
+        "a[a > 1] = 1; a += 1; return a",
+        "rate = TABLE['a']; rate += 1; return a * rate",
+        "total = 0; found = []; [found.append(v) for v in a]; total += 1; return np.array(found) + total",
+        "own = EDGES.copy(); own[0] = 1; return own",
+        "own = np.array(EDGES); own.sort(); return own",
+        "own = dict(TABLE); own.update(a=2); return a * own['a']",
+        "out = a * EDGES[0]; out[0] = 1; return out",
+        "return np.add(a, 1) + np.sort(a) + EDGES.sum() + np.insert(a, 0, 1)[1:] + TABLE.get('a', 0)",
+        "return a - np.datetime64('2020-01-01')",
+        "return np.where(a == 'now', 1, 2) if isinstance(a, np.ndarray) else a",
+        "for word in ('x', 'y'): word += 'z'\n    return a",
+    ],
+)
+def test_work_on_values_of_its_own_is_taken(meaning, work: str) -> None:
+    assert len(meaning("def f(a):\n    " + work.replace("; ", "\n    ") + "\n")) == 64
+
+
+def test_changes_are_named_by_file_line_and_mend(meaning) -> None:
+    assert_refused(
+        lambda: meaning("SEEN = []\ndef f(a):\n    SEEN.append(1)\n    return a\n"),
+        ".py:14: RequestFeature f", "it changes SEEN, which is not its own", "change a copy",
+    )  # fmt: skip
+
+
 def test_a_whole_project_module_is_no_value(meaning, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "rates_whole.py").write_text("RATE = 1\n")

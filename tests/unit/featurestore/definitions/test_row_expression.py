@@ -39,6 +39,8 @@ ALLOWED = [
     "minute(ts)", "second(ts)", "dayname(ts)", "monthname(ts)", "date_trunc('day', ts)", "epoch(ts)", "epoch_us(ts)",
     "date_diff('day', TIMESTAMPTZ '2017-01-01 00:00:00+00', ts)", "ts + INTERVAL 1 DAY", "ts - INTERVAL '2 hours'",
     "ts > TIMESTAMPTZ '2018-01-01 00:00:00+00'", "hour(ts AT TIME ZONE 'Europe/Berlin')", "CAST(value AS INTEGER)",
+    "ts::timestamp", "CAST(ts AS TIMESTAMP)", "CAST('2017-01-01' AS TIMESTAMP) < ts::timestamp", "ts::datetime",
+    "TIMESTAMP '2017-01-01 00:00:00' - INTERVAL 1 DAY", "CAST(ts::timestamp AS DATE)", "TRY_CAST(s AS TIMESTAMP)",
     "value::DOUBLE", "TRY_CAST(s AS BIGINT)", "CAST(Qty AS VARCHAR)", "value::DECIMAL(9, 1)", "ts::DATE", "ok::INT",
     "TRUE", "1e3", "(value)", "\"odd name\" + 1", "QTY - 1", "value -- a comment", "/* another */ value",
 ]  # fmt: skip

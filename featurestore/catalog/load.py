@@ -71,7 +71,7 @@ def load_module(path: Path) -> ModuleType:
         except SyntaxError as error:
             raise CatalogError(
                 f"Python cannot read it: {error.msg}",
-                where=f"{error.filename}:{error.lineno}",
+                where=f"{error.filename}:{error.lineno}" if error.lineno else str(resolved),
                 mend="correct the syntax",
             ) from error
         except UnskewError as error:

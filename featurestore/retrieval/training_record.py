@@ -54,10 +54,7 @@ def load_record(root: Path, name: str) -> dict[str, Any]:
         raise TrainingRecordError(
             f"training set {name!r}: {state}", where=str(root), mend="list them with: unskew training-set list"
         )
-    record: dict[str, Any] = json.loads(found[0].read_bytes())
-    if record_digest(record) != found[0].stem:
-        raise TrainingRecordError("the record was changed", where=str(found[0]), mend="restore it from a backup")
-    return record
+    return _verified(found[0])
 
 
 def load_spine(root: Path, spine_digest: str) -> pa.Table:
@@ -65,16 +62,36 @@ def load_spine(root: Path, spine_digest: str) -> pa.Table:
     path = _spine_path(root, spine_digest)
     if not path.exists():
         raise TrainingRecordError("the spine is gone", where=str(path), mend="restore it from a backup")
-    with pa.memory_map(str(path)) as file:
-        table = pa.ipc.open_file(file).read_all()
-    if table_digest(table) != spine_digest:
+    try:
+        with pa.memory_map(str(path)) as file:
+            table = pa.ipc.open_file(file).read_all()
+    except (pa.ArrowException, OSError):
+        table = None
+    if table is None or table_digest(table) != spine_digest:
         raise TrainingRecordError("the spine was changed", where=str(path), mend="restore it from a backup")
     return table
 
 
 def list_records(root: Path) -> list[tuple[str, dict[str, Any]]]:
-    """Return every kept record with its digest, ordered by digest."""
-    return [(path.stem, json.loads(path.read_bytes())) for path in sorted((root / "records").glob("*.json"))]
+    """Return every kept record with its digest, ordered by digest.
+
+    Raises
+    ------
+    TrainingRecordError
+        If the bytes of one were changed.
+    """
+    return [(path.stem, _verified(path)) for path in sorted((root / "records").glob("*.json"))]
+
+
+def _verified(path: Path) -> dict[str, Any]:
+    """Read a record, and refuse one that is not what its name says."""
+    try:
+        record = json.loads(path.read_bytes())
+    except ValueError:
+        record = None
+    if not isinstance(record, dict) or record_digest(record) != path.stem:
+        raise TrainingRecordError("the record was changed", where=str(path), mend="restore it from a backup")
+    return record
 
 
 def _write_arrow(file: pa.NativeFile, table: pa.Table) -> None:

@@ -45,7 +45,7 @@ def versions(connection: Connection, model: str) -> tuple[ModelRecord, ...]:
 def version(connection: Connection, model: str, number: int) -> ModelRecord:
     """Return one record."""
     query = select(records).where(records.c.model == model, records.c.version == number)
-    row = connection.execute(query).first()
+    row = connection.execute(query).first() if number < 2**63 else None  # SQLite has no greater number
     if row is None:
         raise unknown_version(model, number, [each.version for each in versions(connection, model)])
     return _record(row)

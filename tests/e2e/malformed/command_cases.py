@@ -94,6 +94,7 @@ LINES = [
     BadCommand("to rebuild what is not there", "training-set rebuild 0123456789abcdef", "0123456789abcdef", ".unskew/training-sets", "training-set list"),
     BadCommand("to promote what is not there", "promote spent", "spent", "unskew promote", "did you mean"),
     BadCommand("to promote a version that is not there", "promote spend 99", "99", "", "1"),
+    BadCommand("to promote a number beyond all", "promote spend 99999999999999999999", "99999999999999999999", "unskew promote", "it has version 1"),
     BadCommand("to promote a word", "promote spend newest", "newest", "", "latest"),
     BadCommand("to promote against the gate", "promote strict --expected-revision 1 --reason again", "rmse", "strict", "override"),
     BadCommand("an override without a reason", "promote strict --override", "reason", "", "--reason"),
@@ -123,6 +124,7 @@ LINES = [
     BadCommand("a breaking change", "apply", "strict_inputs", "", "--allow-breaking", {"features.py": (HEAD + BODY).replace('"strict_inputs"', '"other_inputs"')}),
     BadCommand("definitions that are not applied", "import", "differ", "", "unskew apply", {"features.py": HEAD + BODY + 'more = Entity("more", join_key="more_id")\n'}),
     BadCommand("definitions that do not load, to serve", "serve", "never closed", "features.py", "syntax", {"features.py": HEAD + BODY + "more = Entity(\n"}),
+    BadCommand("a zero byte in features.py", "apply", "null bytes", "features.py", "syntax", {"features.py": HEAD + "zero = '\0'\n"}),
     BadCommand("an empty features.py", "apply", "defines nothing", "features.py", "Entity", {"features.py": "\n"}),
 ]  # fmt: skip
 

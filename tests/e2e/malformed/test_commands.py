@@ -1,6 +1,7 @@
 """Settings and command lines that make no sense: each is refused with thing, place and mend, and nothing is written."""
 
 import contextlib
+import shutil
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,25 @@ def test_import_before_apply(tmp_path: Path) -> None:
     error = error_of(command("import", "--json", "--project", str(tmp_path / "new")))
     check(error, "applied", "", "unskew apply")
     assert not (tmp_path / "new" / ".unskew").exists()
+
+
+@pytest.mark.parametrize(
+    ("kept", "arguments", "place"),
+    [
+        ("training-sets/records/*.json", "training-set list", ".json"),
+        ("training-sets/records/*.json", "train spend", ".json"),
+        ("training-sets/spines/*", "train spend", "training-sets/spines/"),
+        ("offline/sources/orders/commits/*.json", "import orders", "commits/000001.json"),
+        ("offline/sources/orders/data/*/*.parquet", "train spend", "orders"),
+        ("catalog/*.json", "import", "catalog/000001-"),
+        ("registry.db", "models list", "registry.db"),
+        ("online/data.mdb", "features strict_inputs --key customer_id=1 --input items=1", ".unskew/online"),
+    ],
+)
+def test_a_state_that_was_written_over(shop: Shop, tmp_path: Path, kept: str, arguments: str, place: str) -> None:
+    copied = Shop(Path(shutil.copytree(shop.folder, tmp_path / "shop")))
+    damaged = sorted((copied.folder / ".unskew").glob(kept))
+    assert damaged
+    for path in damaged:
+        path.write_bytes(b"{ not what it was" * 400)
+    refused(copied, *arguments.split(), thing="", place=place, mend="")

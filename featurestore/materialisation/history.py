@@ -1,9 +1,9 @@
 """Of which history the stored rows of a view are.
 
 Commit sequences count from 1 in every history: of two rows, the one of the greater s is newer only if both histories
-are one. So a store keeps, beside the rows of a view, the greatest s it was given and the digest of the snapshot at s,
-which covers all commits before. A history that has this very snapshot continues the stored rows; any other is refused,
-until someone asks to rebuild.
+are one. So a store keeps, beside the rows of a view, a mark: the greatest stamp it was given, noted before the first
+row of it, and the digest of the snapshot at its s, which covers all commits before. A history that has this very
+snapshot continues the stored rows; any other is refused, until someone asks to rebuild.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ class HistoryMark:
 
     def __init__(self, view: FeatureView, offline: OfflineStore, online: OnlineStore) -> None:
         self._view, self._offline, self._online = view, offline, online
-        self._keys = ViewKeys(view.digest)
+        self._keys = ViewKeys(view.row_digest)
 
-    def claim(self, sequence: int) -> None:
-        """Check the stored mark, and note durably that rows of this history up to ``sequence`` may follow.
+    def claim(self, stamp: Stamp) -> Stamp:
+        """Check the stored mark, note that rows of this history and of ``stamp`` follow; return the greatest so far.
 
         Raises
         ------
@@ -55,21 +55,23 @@ class HistoryMark:
             If the stored rows are not of this history.
         """
         stored = self.check()
-        mark = self._mark(sequence)
-        if stored is None or stored[STAMP] < mark[STAMP]:
-            self._online.put_many([Put(self._keys.row(HISTORY_KEY), mark, self._keys.log(HISTORY_KEY), None)])
+        if stored is not None and stored >= stamp:
+            return stored
+        self._online.put_many([Put(self._keys.row(HISTORY_KEY), self._mark(stamp), self._keys.log(HISTORY_KEY), None)])
+        return stamp
 
-    def check(self) -> bytes | None:
-        """Return the stored mark, ``None`` if nothing is stored of the view; raise as `claim` does."""
+    def check(self) -> Stamp | None:
+        """Return the stored mark's stamp, ``None`` if nothing is stored of the view; raise as `claim` does."""
         stored, nobody = self._online.get_many([self._keys.row(HISTORY_KEY), self._keys.row(NOBODY)])
         if stored is None:
             if nobody is not None:
                 raise self._another("it does not say of which history its rows are")
             return None
-        if refusal(stored, HISTORY, bytes.fromhex(self._view.digest[:16]), self._online.name) is not None:
+        if refusal(stored, HISTORY, bytes.fromhex(self._view.row_digest[:16]), self._online.name) is not None:
             raise self._another("what it says of the history of its rows is damaged")
-        self._compare(unpack_stamp(stored[STAMP]).sequence, stored[HEAD_BYTES:-TAIL_BYTES].hex())
-        return stored
+        stamp = unpack_stamp(stored[STAMP])
+        self._compare(stamp.sequence, stored[HEAD_BYTES:-TAIL_BYTES].hex())
+        return stamp
 
     def _compare(self, sequence: int, digest: str) -> None:
         source = self._view.source
@@ -81,10 +83,10 @@ class HistoryMark:
         if self._offline.snapshot_digest(source, sequence) != digest:
             raise self._another(f"its rows are of another history: commit {sequence} of source {source.name!r} differs")
 
-    def _mark(self, sequence: int) -> bytes:
-        body = bytes.fromhex(self._offline.snapshot_digest(self._view.source, sequence))
+    def _mark(self, stamp: Stamp) -> bytes:
+        body = bytes.fromhex(self._offline.snapshot_digest(self._view.source, stamp.sequence))
         length = HEAD_BYTES + len(body) + TAIL_BYTES
-        return seal(head(HISTORY, 0, length, bytes.fromhex(self._view.digest[:16]), Stamp(sequence, 0)) + body)
+        return seal(head(HISTORY, 0, length, bytes.fromhex(self._view.row_digest[:16]), stamp) + body)
 
     def _another(self, what: str) -> AnotherHistory:
         return AnotherHistory(

@@ -95,12 +95,15 @@ class Run:
 
     Attributes
     ----------
+    plan
+        What the run is.
     acknowledged
         What earlier attempts at the same plan recorded, by batch.
     """
 
     def __init__(self, path: Path, plan: RunPlan) -> None:
         self._path = path
+        self.plan = plan
         lines, intact_bytes = _read(path)
         first = asdict(plan)
         same = bool(lines) and lines[0] == first

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from featurestore.foundation.clock import format_instant
 from featurestore.foundation.errors import MaterialisationError
 from featurestore.materialisation.history import HistoryMark
 from featurestore.materialisation.ledger import BatchRecord, Ledger, Run, RunPlan
-from featurestore.offline.base import OfflineStore
+from featurestore.offline.base import OfflineStore, ViewRows
 from featurestore.online.base import OnlineStore, Put
 from featurestore.online.envelope import Stamp
 from featurestore.online.keys import NOBODY
@@ -31,6 +32,8 @@ from featurestore.semantics.value import Column
 
 BATCH_ROWS = 10_000
 """Entity keys in a batch, unless told otherwise."""
+CONFIRMATIONS = 3
+"""How often all is read back before a store is given up that loses rows again and again."""
 
 Progress = Callable[[int, int], None]
 
@@ -51,6 +54,8 @@ class MaterialisationReport:
         Rows left alone because the store has a newer one.
     resumed
         Rows that an earlier attempt had written and that were found whole.
+    readable_from_us
+        The instant from which all keys can be read: later than ``as_of_us`` if the store has newer rows of this s.
     """
 
     view: str
@@ -60,10 +65,12 @@ class MaterialisationReport:
     logs: int
     skipped_newer: int
     resumed: int
+    readable_from_us: int
 
     def describe(self) -> dict[str, Any]:
-        """Return it as plain data, with the instant also as text."""
-        return {**asdict(self), "as_of": format_instant(self.as_of_us)}
+        """Return it as plain data, with the instants also as text."""
+        texts = {"as_of": format_instant(self.as_of_us), "readable_from": format_instant(self.readable_from_us)}
+        return {**asdict(self), **texts}
 
 
 def materialise(
@@ -86,7 +93,7 @@ def materialise(
     ledger
         Remembers what was acknowledged. A batch it has, of which all is found whole in the store, is skipped.
     batch_rows
-        Entity keys computed and written at a time: what bounds memory.
+        Entity keys computed and written at a time. The view's event versions are held in memory throughout.
     progress
         Called with (rows done, rows in all) at the start and after each batch.
     rebuild
@@ -97,24 +104,27 @@ def materialise(
     AnotherHistory
         If the store holds rows that this history does not continue, and they are not to be removed.
     MaterialisationError
-        If nothing was imported yet, ``batch_rows`` is no count, or the ledger is damaged.
+        If nothing was imported yet, ``batch_rows`` is no count, the ledger is damaged, or the store loses rows.
     """
     sequence = offline_store.latest_sequence(view.source)
     _check(view, sequence, batch_rows)
     keys = offline_store.keys(view, sequence)
-    plan = RunPlan(view.name, view.digest, sequence, as_of_us, len(keys), batch_rows)
+    plan = RunPlan(view.name, view.row_digest, sequence, as_of_us, len(keys), batch_rows)
     work = _Work(view, offline_store, online_store, plan.stamp)
     history = HistoryMark(view, offline_store, online_store)
     records, resumed = [], 0
     with ledger.run(plan) as run:
         if rebuild:
-            online_store.remove_view(view.digest)
-        history.claim(sequence)
+            online_store.remove_view(view.row_digest)
+        history.claim(plan.stamp)
         for batch, part in _batches(keys, batch_rows, progress):
             record = work.acknowledged(run, batch, part)
             resumed += 0 if record is None else len(part)
             records.append(record or work.write(run, batch, part))
-        history.check()
+        newest = history.claim(plan.stamp)
+        work.confirm(run, keys)
+        if history.check() is None:
+            raise _losing(view, online_store)
         work.write_nobody()
         run.complete()
     return MaterialisationReport(
@@ -125,6 +135,7 @@ def materialise(
         logs=sum(record.logs for record in records),
         skipped_newer=sum(record.kept_newer for record in records),
         resumed=resumed,
+        readable_from_us=newest.as_of_us,
     )
 
 
@@ -135,16 +146,39 @@ class _Work:
         self._view, self._offline, self._online, self._stamp = view, offline, online, stamp
         self._format = ViewFormat(view)
 
+    @cached_property
+    def _history(self) -> ViewRows:
+        """The view's rows of all keys, read when the first batch needs them."""
+        return self._offline.view_rows(self._view, self._stamp.sequence)
+
     def acknowledged(self, run: Run, batch: int, keys: Column) -> BatchRecord | None:
-        """Return the record of a batch that the ledger has, if the store still holds all of it."""
+        """Return the record of a batch that the ledger has, if the store still holds all of it, and nothing newer."""
         record = run.acknowledged.get(batch)
-        if record is None:
-            return None
+        found = [] if record is None else self._found(keys)
+        return record if set(found) == {self._stamp.pack()} else None
+
+    def confirm(self, run: Run, keys: Column) -> None:
+        """Read all rows and logs back, and write again what the store has lost in between, by a restart or eviction.
+
+        A key without a row would from now on be taken for one without events.
+        """
+        for _ in range(CONFIRMATIONS):
+            lost = [
+                (batch, part) for batch, part in _batches(keys, run.plan.batch_rows, None) if None in self._found(part)
+            ]
+            if not lost:
+                return
+            for batch, part in lost:
+                self.write(run, batch, part)
+        raise _losing(self._view, self._online)
+
+    def _found(self, keys: Column) -> list[bytes | None]:
+        """Return each key's packed stamp in the store; ``None`` where row or log are not whole, or older."""
         form, stamp = self._format, self._stamp.pack()
         encoded = [form.encode_key(key) for key in keys.to_pylist()]
         stored = self._online.get_many([at for key in encoded for at in (form.keys.row(key), form.keys.log(key))])
         pairs = zip(stored[::2], stored[1::2], strict=True)
-        return record if all(form.whole(row, log, stamp) for row, log in pairs) else None
+        return [form.whole_stamp(row, log, stamp) for row, log in pairs]
 
     def write(self, run: Run, batch: int, keys: Column) -> BatchRecord:
         """Compute, store and record one batch."""
@@ -167,10 +201,10 @@ class _Work:
 
     def _logs(self, keys: Column) -> tuple[list[bytes | None], NDArray[np.int64]]:
         """Return each key's log, ``None`` where nothing changes by itself, and its row's next change."""
-        as_of_us, sequence = self._stamp.as_of_us, self._stamp.sequence
+        as_of_us = self._stamp.as_of_us
         logs: list[bytes | None] = [None] * len(keys)
         next_change_us = np.full(len(keys), NEVER_US)
-        for i, log in self._offline.logs(self._view, keys, as_of_us, sequence):
+        for i, log in self._history.logs(keys, as_of_us):
             change_us = self._format.next_change_us(log, as_of_us)
             if change_us != NEVER_US:
                 next_change_us[i] = change_us
@@ -179,7 +213,7 @@ class _Work:
 
     def _rows(self, keys: Column, next_change_us: NDArray[np.int64]) -> list[bytes]:
         instants_us = np.full(len(keys), self._stamp.as_of_us, dtype=np.int64)
-        frame = self._offline.features_at(self._view, keys, instants_us, self._stamp.sequence)
+        frame = self._history.features_at(keys, instants_us)
         names = [feature.name for feature in self._view.features]
         rows = FinalisedRows(
             columns=[frame.columns[name] for name in names],
@@ -201,6 +235,14 @@ def _batches(keys: Column, batch_rows: int, progress: Progress | None) -> Iterat
         yield batch, Column(keys.dtype, keys.values[start:end], keys.nulls[start:end])
     if progress is not None:
         progress(total, total)
+
+
+def _losing(view: FeatureView, online: OnlineStore) -> MaterialisationError:
+    return MaterialisationError(
+        "rows that were acknowledged are gone from the store, or damaged",
+        where=f"feature view {view.name!r} in the online store {online.name}",
+        mend="let the store run on and evict nothing (Redis: maxmemory-policy noeviction), and run it again",
+    )
 
 
 def _check(view: FeatureView, sequence: int, batch_rows: int) -> None:

@@ -75,6 +75,18 @@ class LogCodec:
         RowFormatError
             If the bytes are not whole chunks of this view in this format.
         """
+        chunks = self._chunks(stored)
+        logs = [self._read_chunk(chunk) for chunk in chunks]
+        return (logs[0] if len(logs) == 1 else _joined(logs)), unpack_stamp(chunks[-1][STAMP])
+
+    def whole(self, stored: bytes | None, stamp: bytes) -> bool:
+        """Tell whether a stored log is whole and has this packed stamp; its values are not looked at."""
+        try:
+            return stored is not None and self._chunks(stored)[-1][STAMP] == stamp
+        except RowFormatError:
+            return False
+
+    def _chunks(self, stored: bytes) -> list[bytes]:
         at = 0
         chunks: list[bytes] = []
         while at < len(stored) or not chunks:
@@ -85,15 +97,7 @@ class LogCodec:
                 raise error
             chunks.append(chunk)
             at += length
-        logs = [self._read_chunk(chunk) for chunk in chunks]
-        return (logs[0] if len(logs) == 1 else _joined(logs)), unpack_stamp(chunks[-1][STAMP])
-
-    def whole(self, stored: bytes | None, stamp: bytes) -> bool:
-        """Tell whether a stored log can be read and has this packed stamp."""
-        try:
-            return stored is not None and self.decode(stored)[1].pack() == stamp
-        except RowFormatError:
-            return False
+        return chunks
 
     def _read_chunk(self, chunk: bytes) -> EventLog:
         reader = _Reader(chunk, self._where)

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import lmdb
 
+from featurestore.foundation.durable_file import make_folder, sync_folder
 from featurestore.online.base import Put, PutReport
 from featurestore.online.envelope import STAMP, stored_stamp
 from featurestore.online.errors import OnlineStoreUnavailable
@@ -134,10 +135,11 @@ class _SharedFile:
         self._environment.close()
 
     def _make(self, initial_map_bytes: int) -> lmdb.Environment:
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
         environment = lmdb.open(
             str(self.path), map_size=initial_map_bytes, max_readers=MAX_READERS, sync=True, metasync=True
         )
+        sync_folder(self.path)
         environment.reader_check()
         return environment
 

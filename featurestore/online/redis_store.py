@@ -36,7 +36,7 @@ class RedisStore:
     """Keep values in one Redis server of version 6.2 or newer.
 
     The server must not evict (``maxmemory-policy noeviction``, its default): a row whose log is gone cannot be read
-    past its next change.
+    past its next change, and a key whose row is gone counts as one without events.
 
     Parameters
     ----------

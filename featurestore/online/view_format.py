@@ -32,7 +32,7 @@ class ViewFormat:
     """
 
     def __init__(self, view: FeatureView) -> None:
-        digest = view.digest
+        digest = view.row_digest
         self.view = view
         self.encode_key = key_encoder(view.entity.dtype, view.entity.name)
         self.keys = ViewKeys(digest)
@@ -43,11 +43,12 @@ class ViewFormat:
         none = np.empty(0, dtype=np.int64)
         self._no_events = EventLog(none, none, none, {name: null_column(dtype, 0) for name, dtype in columns})
 
-    def whole(self, row: bytes | None, log: bytes | None, stamp: bytes) -> bool:
-        """Tell whether a stored row is whole and of the packed stamp or a newer one, with its log if it needs one."""
-        if row is None or not self.rows.whole(row, stamp):
-            return False
-        return times(row)[1] == NEVER_US or self.logs.whole(log, row[STAMP])
+    def whole_stamp(self, row: bytes | None, log: bytes | None, oldest: bytes) -> bytes | None:
+        """Return the packed stamp of a stored row that is whole, with its log if it needs one, and no older."""
+        if row is None or not self.rows.whole(row, oldest):
+            return None
+        needs_log = times(row)[1] != NEVER_US
+        return row[STAMP] if not needs_log or self.logs.whole(log, row[STAMP]) else None
 
     def row_at(self, log: EventLog, stamp: Stamp, t_us: int) -> bytes:
         """Compute the row that is exact from ``t_us`` until the log's next change, stamped as the log is."""

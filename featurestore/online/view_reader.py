@@ -109,7 +109,7 @@ class ViewReader:
         if nobody is None:
             raise NotMaterialised(
                 "the online store holds no completed materialisation of it",
-                where=f"feature view {self.view.name!r} ({self.view.digest[:16]})",
+                where=f"feature view {self.view.name!r} ({self.view.row_digest[:16]})",
                 mend="run `unskew materialise`",
             )
         self.format.rows.check(nobody)

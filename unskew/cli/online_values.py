@@ -42,7 +42,9 @@ def materialise(
     with Project.load(project) as opened:
         catalog = opened.applied_catalog
         chosen = [catalog.view(name) for name in views] if views else list(catalog.views.values())
-        reports = [run(opened, view, opened.instant(as_of), quiet=as_json, rebuild=rebuild) for view in chosen]
+        as_of_us = _not_in_the_future(opened, as_of)
+        reports = [run(opened, view, as_of_us, quiet=as_json, rebuild=rebuild) for view in chosen]
+        _check_readable(reports, opened.clock.now_us())
     if as_json:
         screen.emit({"views": [report.describe() for report in reports]})
         return
@@ -67,6 +69,29 @@ def run(project: Project, view: FeatureView, as_of_us: int, *, quiet: bool, rebu
             progress=lambda done, of: advance("", done, of),
             rebuild=rebuild,
         )
+
+
+def _not_in_the_future(project: Project, as_of: str | None) -> int:
+    """Return the instant to materialise as of: the gateway could not read a later one until then."""
+    as_of_us, now_us = project.instant(as_of), project.clock.now_us()
+    if as_of_us > now_us:
+        raise CommandRefused(
+            f"{format_instant(as_of_us)} is later than now, {format_instant(now_us)}: until then no read is exact",
+            where="--as-of",
+            mend="leave it out; or set the project's clock right ([clock] now)",
+        )
+    return as_of_us
+
+
+def _check_readable(reports: list[MaterialisationReport], now_us: int) -> None:
+    """Refuse to end well where an earlier run, of a clock that was wrong, left rows that nobody can read yet."""
+    for report in reports:
+        if report.readable_from_us > now_us:
+            raise CommandRefused(
+                f"the store holds rows as of {format_instant(report.readable_from_us)}, later than now, and keeps them",
+                where=f"feature view {report.view!r}",
+                mend=f"write them anew: `unskew materialise {report.view} --rebuild`",
+            )
 
 
 def features(

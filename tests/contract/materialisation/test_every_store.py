@@ -195,6 +195,23 @@ def test_while_a_rebuild_is_unfinished_an_absent_key_is_refused_and_not_taken_fo
     assert project.read(7, NOON)["count_1d"] == 2
 
 
+@pytest.mark.redis
+def test_a_redis_that_is_killed_and_comes_back_empty_is_filled_whole(start_redis, tmp_path):
+    server = start_redis()
+    project = Project(tmp_path, server.url)
+    project.import_baskets(BASKETS)
+
+    def power_cut(done, total):
+        if done == 2:
+            server.kill()
+            server.start()
+
+    report = project.materialise(batch_rows=1, progress=power_cut)
+    assert report.rows == 3
+    assert [project.read(household, NOON)["count_1d"] for household in (7, 8, 9)] == [2, 0, 1]
+    assert None not in [stored_pair(project, household)[0] for household in (7, 8, 9)]
+
+
 def test_entity_keys_of_any_length_are_stored(project):
     shops = ["n" * 477, "n" * 478, "n" * 5_000, "ü" * 300, "nul\x00l", ""]
     project.import_baskets([(50 + i, 7, name, NOON - HOUR, 100 * (i + 1)) for i, name in enumerate(shops)])

@@ -59,6 +59,23 @@ class TestLmdbStore(OnlineStoreSuite):
         with self.raw.begin(write=True) as transaction:
             transaction.drop(self.raw.open_db(txn=transaction), delete=False)
 
+    def test_a_new_file_is_on_the_disk_by_name_folders_included(self, tmp_path):
+        """LMDB flushes what it writes, but never the folder it is in."""
+        program = """
+            import os, sys
+            from pathlib import Path
+            from featurestore.online.lmdb_store import LmdbStore
+            real = os.fsync
+            def traced(descriptor):
+                folder = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+                print(folder, *sorted(path.name for path in folder.iterdir()))
+                real(descriptor)
+            os.fsync = traced
+            LmdbStore(Path(sys.argv[1]))
+        """
+        told = in_another_process(program, str(tmp_path / "a" / "b")).splitlines()
+        assert told[-3:] == [f"{tmp_path} a online", f"{tmp_path}/a b", f"{tmp_path}/a/b data.mdb lock.mdb"]
+
     def test_a_full_map_grows(self, tmp_path):
         with closing(LmdbStore(tmp_path / "small", initial_map_bytes=2**16)) as store:
             puts = [put_of(b"i:%d" % i, 1, 1, b"x" * 5000) for i in range(200)]

@@ -53,12 +53,14 @@ def test_every_key_gets_a_row_and_those_that_will_change_a_log(project):
         "logs": 2,
         "skipped_newer": 0,
         "resumed": 0,
+        "readable_from_us": NOON,
+        "readable_from": "2017-06-01T12:00:00Z",
     }
     form = ViewFormat(spending)
     rows = {form.keys.row(form.encode_key(key)) for key in (7, 8, 9)}
     logs = {form.keys.log(form.encode_key(key)) for key in (7, 9)}
     assert set(store._values) == rows | logs | {form.nobody, form.keys.row(HISTORY)}
-    assert ledger.completed(spending.digest) == [Stamp(1, NOON)]
+    assert ledger.completed(spending.row_digest) == [Stamp(1, NOON)]
 
 
 def test_what_is_written_does_not_depend_on_the_size_of_batches(project):
@@ -128,14 +130,14 @@ def test_another_history_that_comes_while_a_run_is_under_way_is_refused_before_i
     def meanwhile(done, total):
         if done == 0:
             with closing(open_offline_store(tmp_path / "other", threads=1)) as other:
-                store.remove_view(spending.digest)
+                store.remove_view(spending.row_digest)
                 materialise(spending, other, store, NOON, Ledger(tmp_path / "other-ledger"))
                 del store._values[form.nobody]
 
     with pytest.raises(AnotherHistory, match="rows up to commit 2"):
         materialise(spending, offline, store, NOON, ledger, progress=meanwhile)
     assert form.nobody not in store._values
-    assert ledger.completed(spending.digest) == []
+    assert ledger.completed(spending.row_digest) == []
 
 
 @pytest.mark.parametrize("harm", [lambda mark: mark[:-1] + b"?", lambda mark: b"", lambda mark: b"uR" + mark[2:]])
@@ -158,7 +160,53 @@ def test_an_older_run_changes_nothing_and_says_so(project):
     before = dict(store._values)
     report = materialise(spending, offline, store, NOON - DAY, ledger)
     assert store._values == before
-    assert report.skipped_newer == 3
+    assert (report.skipped_newer, report.readable_from_us) == (3, NOON)
+
+
+def test_rows_of_a_later_instant_are_kept_and_not_called_resumed(project):
+    """After one by a clock that was ahead the run is repeated: the ledger knows its batches, the store has newer."""
+    offline, ledger, _ = project
+    store = MemoryStore()
+    materialise(spending, offline, store, NOON, ledger)
+    materialise(spending, offline, store, NOON + 900 * DAY, ledger)
+    report = materialise(spending, offline, store, NOON, ledger)
+    assert (report.skipped_newer, report.resumed, report.readable_from_us) == (3, 0, NOON + 900 * DAY)
+    report = materialise(spending, offline, store, NOON, ledger, rebuild=True)
+    assert (report.skipped_newer, report.readable_from_us) == (0, NOON)
+
+
+@pytest.mark.parametrize("batches_before", [1, 2, 3])
+@pytest.mark.parametrize("mark_stays", [True, False])
+def test_what_a_store_loses_meanwhile_is_written_again_before_absent_keys_count_as_nobodys(
+    project, batches_before, mark_stays
+):
+    offline, ledger, _ = project
+    store, whole = MemoryStore(), MemoryStore()
+    materialise(spending, offline, whole, NOON, Ledger(ledger._root / "other"))
+    mark = ViewFormat(spending).keys.row(HISTORY)
+
+    def restart(done, total):
+        if done == batches_before:
+            store._values = {key: value for key, value in store._values.items() if mark_stays and key == mark}
+
+    materialise(spending, offline, store, NOON, ledger, batch_rows=1, progress=restart)
+    assert store._values == whole._values
+
+
+def test_a_store_that_loses_what_it_acknowledged_again_and_again_is_named(project):
+    offline, ledger, _ = project
+
+    class Evicting(MemoryStore):
+        def put_many(self, puts):
+            report = super().put_many(puts)
+            self._values.pop(ViewFormat(spending).keys.row(b"i:7"), None)
+            return report
+
+    store = Evicting("memory://too-small")
+    with pytest.raises(MaterialisationError, match=r"'spending' in the online store memory://too-small.*noeviction"):
+        materialise(spending, offline, store, NOON, ledger)
+    assert ViewFormat(spending).nobody not in store._values
+    assert ledger.completed(spending.row_digest) == []
 
 
 def test_new_commits_give_new_rows_even_as_of_an_older_instant(project):

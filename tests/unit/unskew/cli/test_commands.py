@@ -1,6 +1,7 @@
 """What each command does to a project, and says of it."""
 
 import json
+import re
 import shutil
 
 import pyarrow.parquet as pq
@@ -215,8 +216,8 @@ def test_a_read_that_makes_no_sense_is_refused(trained, arguments, what):
 
 
 def test_materialise_takes_named_views(ready):
-    (told,) = ready("materialise", "customer_ordering", "--as-of", "2024-07-01T12:00:00Z").json()["views"]
-    assert (told["rows"], told["as_of"]) == (60, "2024-07-01T12:00:00Z")
+    (told,) = ready("materialise", "customer_ordering", "--as-of", "2024-06-30T12:00:00Z").json()["views"]
+    assert (told["rows"], told["as_of"]) == (60, "2024-06-30T12:00:00Z")
     assert "did you mean" in ready("materialise", "customer_orderin").error()["mend"]
 
 
@@ -232,6 +233,20 @@ def test_materialise_refuses_rows_of_another_history_until_told_to_rebuild(ready
     (report,) = ready("materialise", "customer_ordering", "--rebuild").json()["views"]
     assert (report["sequence"], report["skipped_newer"]) == (1, 0)
     assert ready("materialise").json()["views"][0]["resumed"] == report["rows"]
+
+
+def test_materialise_of_the_future_is_refused_and_what_a_wrong_clock_left_is_replaced(ready):
+    told = ready("materialise", "--as-of", "2071-01-01T00:00:00Z").error()
+    assert (told["where"], "2071-01-01T00:00:00Z is later than now" in told["what"]) == ("--as-of", True)
+    toml = (ready.folder / "unskew.toml").read_text()
+    (ready.folder / "unskew.toml").write_text(re.sub(r'now = ".*"', 'now = "fixed:2071-01-01T00:00:00Z"', toml))
+    ready("materialise").json()
+    (ready.folder / "unskew.toml").write_text(toml)
+    told = ready("materialise").error()
+    assert "as of 2071-01-01T00:00:00Z, later than now" in told["what"]
+    assert told["mend"] == "write them anew: `unskew materialise customer_ordering --rebuild`"
+    ready("materialise", "customer_ordering", "--rebuild").json()
+    ready("features", SERVICE, "-k", "customer_id=7").json()
 
 
 def test_materialise_says_when_it_kept_newer_rows(ready):

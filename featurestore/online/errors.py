@@ -62,6 +62,6 @@ class ReadBeforeRow(OnlineStoreError):
         super().__init__(
             f"read at {format_instant(read_us)}, but the stored row is exact from {format_instant(valid_from_us)} on",
             where=f"feature view {view!r}",
-            mend=f"read at a later instant; after a run by a clock that was ahead: `unskew materialise {view} --rebuild`",
+            mend=f"read at a later instant; after a run by a wrong clock: `unskew materialise {view} --rebuild`",
         )
         self.valid_from_us = valid_from_us

@@ -192,7 +192,7 @@ def test_numpy_keys_are_looked_up(store):
 
 @pytest.mark.parametrize("household", [7, 10])
 def test_a_read_before_the_materialised_instant_names_both(store, household):
-    with pytest.raises(ReadBeforeRow, match=r"11:59:59.999999Z.*2017-06-01T12:00:00Z.*spending --rebuild") as caught:
+    with pytest.raises(ReadBeforeRow, match=r"11:59:59.999999Z.*2017-06-01T12:00:00Z.*materialise \w+ --rebuild") as caught:
         read(store, [household], ["south"], NOON - 1)
     assert caught.value.valid_from_us == NOON
 

@@ -118,7 +118,7 @@ def Count(column: str | None = None, over: str | None = None, *, name: str | Non
 
 
 def Sum(column: str, over: str | None = None, *, scale: int | None = None, name: str | None = None) -> Aggregation:  # noqa: N802 - a type's name
-    """Sum a number exactly; a float column says by ``scale`` how many of its decimals count."""
+    """Sum a number exactly, null beyond 64 bits; a float column says by ``scale`` how many of its decimals count."""
     return _aggregation(Kind.SUM, column, over, scale, name)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,6 +77,11 @@ def reading(source: Source) -> dict[str, Any]:
     described = source.describe()
     kept = ("schema", "event_timestamp", "identity", "available_at", "tombstone", "timezone")
     return {part: described[part] for part in kept}
+
+
+def _unordered(described: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a reading in which the order of the schema's columns says nothing."""
+    return {**described, "schema": sorted(described["schema"])}
 
 
 @contextmanager
@@ -158,14 +163,18 @@ class _Import:
         return self._report(commit, skipped)
 
     def _unknown(self, inputs: list[InputFile]) -> tuple[list[tuple[InputFile, str]], tuple[str, ...], int]:
-        """Return the inputs not imported yet with their digests, the others' names, and the others' last commit."""
-        now = reading(self.source)
-        known = {
-            record.digest: commit.sequence
+        """Return the inputs not imported yet with their digests, the others' names, and the others' last commit.
+
+        Inputs that were imported under another reading, such as before a column was added, come first and in the order
+        of those commits: a correction stays the later version of what it corrects.
+        """
+        now = _unordered(reading(self.source))
+        taken = [
+            (record.digest, commit.sequence, _unordered(commit.reading) == now)
             for commit in self.before.commits
-            if commit.reading == now
             for record in commit.inputs
-        }
+        ]
+        known = {digest: sequence for digest, sequence, same in taken if same}
         fresh: dict[str, InputFile] = {}
         skipped: list[str] = []
         last = 0
@@ -177,7 +186,9 @@ class _Import:
                 last = max(last, known.get(digest, 0))
             else:
                 fresh[digest] = file
-        return [(file, digest) for digest, file in fresh.items()], tuple(skipped), last
+        in_turn = {digest: turn for turn, (digest, _, _) in enumerate(taken)}
+        ordered = sorted(fresh.items(), key=lambda item: in_turn.get(item[0], len(taken)))
+        return [(file, digest) for digest, file in ordered], tuple(skipped), last
 
     def _take(self, file: InputFile, digest: str) -> InputRecord:
         first = self.read_rows

@@ -9,11 +9,17 @@ import pyarrow.compute as pc
 
 from featurestore.offline.column_rule import Quick, Rule, all_true, cast_to
 from featurestore.offline.instant_rule import instants_or_none, local_or_none
-from featurestore.offline.text_value import FLOAT, INSTANT, LOCAL, NUMBER, WHOLE, Unfit, parse_text, shown
+from featurestore.offline.text_value import FLOAT, INSTANT, LOCAL, PLAIN_NUMBER, WHOLE, Unfit, parse_text, shown
 from featurestore.semantics.arrow_column import arrow_type
 from featurestore.semantics.value import DType
 
-_PATTERNS = {"int64": WHOLE, "float64": FLOAT, "float32": FLOAT, "decimal": NUMBER, "bool": "^(?i:true|false|0|1)$"}
+_PATTERNS = {
+    "int64": WHOLE,
+    "float64": FLOAT,
+    "float32": FLOAT,
+    "decimal": PLAIN_NUMBER,
+    "bool": "^(?i:true|false|0|1)$",
+}
 
 
 def text_rule(dtype: DType, zone: str | None) -> Rule:

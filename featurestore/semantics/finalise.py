@@ -21,10 +21,7 @@ Finalised = tuple[Column, NDArray[np.uint8]]
 def finalise(aggregate: Aggregate, state: AggregateState) -> Finalised:
     """Turn a state into values and statuses (`Status`), TTL not yet applied.
 
-    Raises
-    ------
-    SemanticsError
-        If a sum of integers does not fit int64.
+    A sum of integers that does not fit int64 is null: one key's overflow is no other key's error.
     """
     values = _finalise_values(aggregate, state)
     if aggregate.kind in COUNTING:
@@ -104,7 +101,8 @@ def _sum_or_mean(aggregate: Aggregate, state: AggregateState) -> Column:
     n_valid, total = _required(state.n_valid), _required(state.total)
     nulls = n_valid == 0
     if aggregate.output == Int64:
-        return Column(Int64, _fit_int64(aggregate, total), nulls)
+        whole, beyond = _fitting(total)
+        return Column(Int64, whole, nulls | beyond)
     count = np.where(nulls, 1, n_valid) if aggregate.kind is Kind.MEAN else np.ones_like(n_valid)
     quotient = exact_quotient(total, _product(count, 10**aggregate.fixed_scale))
     return Column(aggregate.output, _nan_where_unrepresentable(quotient, state), nulls)
@@ -143,14 +141,12 @@ def _nan_where_unrepresentable(values: NDArray[np.float64], state: AggregateStat
     return np.where(state.n_unrepresentable > 0, np.nan, values)
 
 
-def _fit_int64(aggregate: Aggregate, total: NDArray[Any]) -> NDArray[np.int64]:
-    try:
-        return total.astype(np.int64)
-    except OverflowError:
-        raise SemanticsError(
-            f"the sum of column {aggregate.column} does not fit a 64-bit integer",
-            mend="derive a decimal or a scaled-down column and sum that",
-        ) from None
+def _fitting(total: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return integers as int64, and where they do not fit it."""
+    if total.dtype != np.object_:
+        return total.astype(np.int64), np.zeros(len(total), dtype=np.bool_)
+    beyond = ((total < -(2**63)) | (total >= 2**63)).astype(np.bool_)
+    return np.where(beyond, 0, total).astype(np.int64), beyond
 
 
 def _required(part: NDArray[Any] | None) -> NDArray[Any]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from featurestore.definitions import FeatureService
 from featurestore.foundation.clock import Clock, format_instant
-from featurestore.foundation.errors import OnlineStoreError
+from featurestore.foundation.errors import OnlineStoreError, SemanticsError
 from featurestore.online.base import OnlineReader
 from featurestore.online.errors import OnlineStoreUnavailable
 from featurestore.retrieval.online_features import OnlineFeatures, ServiceRead
@@ -121,7 +121,7 @@ class FeatureFetch:
             if not self._degrade:
                 raise StoreUnavailable(error.what, where=error.where, mend=error.mend) from error
             return self._without_features(instant_us, columns, requests, len(keys))
-        except OnlineStoreError as error:
+        except (OnlineStoreError, SemanticsError) as error:
             raise FeaturesUnreadable(error.what, where=error.where, mend=error.mend) from error
         finally:
             self._count(len(keys), time.perf_counter() - began)

@@ -1,5 +1,6 @@
 """Imports: all or nothing, nothing dropped unseen, nothing changed, nothing twice."""
 
+import dataclasses
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -354,3 +355,19 @@ def test_a_disk_that_cannot_be_written_is_told(rows, baskets, tmp_path):
     (tmp_path / "offline").write_text("a file where the folder should be")
     with pytest.raises(OfflineStoreError, match="history cannot be written"):
         import_file(baskets, rows((1, 5)), tmp_path / "offline", FixedClock(0))
+
+
+def test_a_correction_stays_the_later_version_when_its_source_changes(take_in, baskets, root, tmp_path):
+    folder = tmp_path / "files"
+    folder.mkdir()
+    header = "id,household,ts,value,gone,net,note\n"
+    (folder / "b-first.csv").write_text(f"{header}7,1,1970-01-01T00:00:00Z,100,0,1.5,x\n")
+    take_in(folder)
+    (folder / "a-correction.csv").write_text(f"{header}7,1,1970-01-01T00:00:00Z,999,0,1.5,y\n")
+    take_in(folder)
+    schema = dict(reversed(baskets.schema.items()))
+    assert take_in(folder, dataclasses.replace(baskets, schema=schema)).already_imported
+    longer = dataclasses.replace(baskets, schema={**baskets.schema, "note": String})
+    assert take_in(folder, longer).rows == 2
+    last = max(stored(root, longer), key=lambda row: (row["__commit"], row["__row"]))
+    assert (last["value"], last["note"]) == (999.0, "y")

@@ -8,13 +8,13 @@ import random
 import numpy as np
 import pytest
 
-from featurestore.foundation.errors import SemanticsError
 from featurestore.offline.point_in_time import timeline
 from featurestore.offline.point_in_time.event_rows import EventRows
 from featurestore.offline.point_in_time.join import join
 from featurestore.semantics.aggregate import SUMMING, Aggregate, Kind, latest_event_us, state_at
 from featurestore.semantics.finalise import finalise
 from featurestore.semantics.interval import NEVER_US
+from featurestore.semantics.status import Status
 from featurestore.semantics.value import Column, DType, Float64, Int64, String, column, identical
 
 FLOATS = [None, 1.5, 2.25, math.nan, math.inf, -math.inf, -0.0, 0.0, -3.0, 1e30, 0.125]
@@ -120,20 +120,14 @@ def test_many_keys_over_ten_thousand_years_still_fit_the_axis() -> None:
     assert frame.columns["n"].values.tolist() == [1] * count
 
 
-def test_a_sum_that_overflows_where_nobody_asks_fails_nobody() -> None:
+def test_a_sum_beyond_64_bits_is_null_and_nobody_elses_concern() -> None:
     event = np.array([0, 1, 50, 50])
-    rows = EventRows(
-        column(Int64, [7, 8]),
-        np.array([0, 0, 0, 1]),
-        event,
-        event,
-        np.full(4, NEVER_US),
-        {"x": column(Int64, [2**62, 2**62, 5, 6])},
-    )
-    aggregates = {"sum": Aggregate(Kind.SUM, "x", Int64, 10)}
-    for length in (2, 200):
-        codes = np.tile([0, 1], length // 2)
-        frame = join(rows, aggregates, codes, np.full(length, 55))
-        assert frame.columns["sum"].to_pylist() == [5, 6] * (length // 2)
-    with pytest.raises(SemanticsError, match="does not fit"):
-        join(rows, aggregates, np.array([0]), np.array([5]))
+    values = column(Int64, [2**62, 2**62, 5, 6])
+    rows = EventRows(column(Int64, [7, 8]), np.array([0, 0, 0, 1]), event, event, np.full(4, NEVER_US), {"x": values})
+    aggregates = {"sum": Aggregate(Kind.SUM, "x", Int64, 10), "mean": Aggregate(Kind.MEAN, "x", Int64, 10)}
+    for length in (3, 300):
+        codes, instants = np.tile([0, 0, 1], length // 3), np.tile([5, 55, 55], length // 3)
+        frame = join(rows, aggregates, codes, instants)
+        assert frame.columns["sum"].to_pylist() == [None, 5, 6] * (length // 3)
+        assert frame.statuses["sum"].tolist() == [Status.NULL, Status.PRESENT, Status.PRESENT] * (length // 3)
+        assert frame.columns["mean"].to_pylist() == [2.0**62, 5.0, 6.0] * (length // 3)

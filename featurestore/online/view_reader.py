@@ -16,11 +16,12 @@ from featurestore.definitions.feature_view import FeatureView
 from featurestore.foundation.clock import format_instant
 from featurestore.online.envelope import STAMP
 from featurestore.online.errors import NotMaterialised, ReadBeforeRow, RowFormatError
+from featurestore.online.remembered_rows import RememberedRows
 from featurestore.online.row_codec import DecodedRows, times
 from featurestore.online.view_format import ViewFormat
 
-REMEMBERED_ROWS = 20_000
-"""Computed rows that a reader remembers; at this many it forgets all and begins again."""
+REMEMBERED_BYTES = 32 * 2**20
+"""How much of computed rows a reader of a view remembers: of twenty features, some 40,000 keys."""
 
 Found = Sequence[bytes | None]
 
@@ -37,7 +38,7 @@ class ViewReader:
     def __init__(self, view: FeatureView) -> None:
         self.view = view
         self.format = ViewFormat(view)
-        self._remembered: dict[Any, tuple[bytes, bytes]] = {}
+        self._remembered = RememberedRows(REMEMBERED_BYTES)
 
     def row_keys(self, keys: Sequence[Any]) -> list[bytes]:
         """Return where the rows of entity keys are; raises `EntityKeyError`."""
@@ -84,11 +85,11 @@ class ViewReader:
             raise ReadBeforeRow(self.view.name, t_us, valid_from)
         if t_us < next_change:
             return row
-        remembered = self._remembered.get(key)
-        if remembered is None or remembered[0] != row:
+        remembered = self._remembered.get(key, row)
+        if remembered is None:
             return None
-        valid_from, next_change = times(remembered[1])
-        return remembered[1] if valid_from <= t_us < next_change else None
+        valid_from, next_change = times(remembered)
+        return remembered if valid_from <= t_us < next_change else None
 
     def _computed(self, key: Any, row: bytes, log: bytes | None, t_us: int) -> bytes:
         if log is None or log[STAMP] != row[STAMP]:
@@ -100,9 +101,7 @@ class ViewReader:
             )
         events, stamp = self.format.logs.decode(log)
         computed = self.format.row_at(events, stamp, t_us)
-        if len(self._remembered) >= REMEMBERED_ROWS:
-            self._remembered.clear()
-        self._remembered[key] = (row, computed)
+        self._remembered.put(key, row, computed)
         return computed
 
     def _nobody(self, nobody: bytes | None, t_us: int) -> bytes:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from featurestore.foundation.canonical import bytes_digest
-from featurestore.foundation.durable_file import write_durably
+from featurestore.foundation.durable_file import sync_folder, write_durably
 from gateway.errors import ArtifactChanged
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -39,7 +39,9 @@ class ArtifactStore:
         """
         digest = bytes_digest(data)
         path = self.path(digest)
-        if not (path.exists() and bytes_digest(path.read_bytes()) == digest):
+        if path.exists() and bytes_digest(path.read_bytes()) == digest:
+            sync_folder(path.parent)  # who wrote it may have been killed before its name was on the disk
+        else:
             write_durably(path, data)
         return digest
 

@@ -113,7 +113,6 @@ class Database:
 
     def _prepare(self) -> None:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
             with exclusive_lock(self.path.with_name(f"{self.path.name}.lock")), self._wrapped():
                 self._create_tables()
         except OSError as error:

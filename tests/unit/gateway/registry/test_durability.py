@@ -1,5 +1,6 @@
 """Real processes: racing operators, a killed one, and the system calls of one that is acknowledged."""
 
+import hashlib
 import re
 import shutil
 import subprocess
@@ -46,6 +47,24 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
+FOLDERS = """
+import os
+real = os.fsync
+def traced(descriptor):
+    print(os.readlink(f"/proc/self/fd/{descriptor}"), flush=True)
+    real(descriptor)
+os.fsync = traced
+from pathlib import Path
+from gateway.registry.artifact_store import ArtifactStore
+from gateway.registry.database import Database
+root = Path(sys.argv[1])
+Database(f"sqlite:{root}/new/state/registry.db").close()
+for _ in range(2):
+    print("save", flush=True)
+    ArtifactStore(root / "new" / "artifacts").save(b"model")
+"""
+
+
 def _start(root: Path, script: str, *arguments: str, tracer: tuple[str, ...] = ()) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*tracer, sys.executable, "-c", PREPARE + script, str(root), *arguments],
@@ -85,6 +104,19 @@ def test_what_was_acknowledged_survives_kill_9(three_versions: Registry, tmp_pat
         assert three_versions.get("spend", "champion").version == version
         assert three_versions.artifacts.load(three_versions.get("spend", version).artifact_digest)
     three_versions.verify()
+
+
+def test_the_name_of_every_new_folder_is_synced(three_versions: Registry, tmp_path: Path):
+    """So is that of a model file which is there already: who wrote it may have been killed before its folder was."""
+    told = _start(tmp_path, FOLDERS).communicate(timeout=60)[0].replace(str(tmp_path), "").split("save")
+    database, first, second = (part.splitlines()[0 if at == 0 else 1 :] for at, part in enumerate(told))
+    digest = hashlib.sha256(b"model").hexdigest()[:2]
+    assert database[:2] == ["", "/new"]
+    assert database[-1] == "/new/state"
+    assert [each for each in first if "tmp" not in each] == [
+        "/new", "/new/artifacts", "/new/artifacts/sha256", f"/new/artifacts/sha256/{digest}",
+    ]  # fmt: skip
+    assert second == [f"/new/artifacts/sha256/{digest}"]
 
 
 def _can_trace() -> bool:

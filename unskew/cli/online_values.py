@@ -146,11 +146,13 @@ def read(
 
 
 def _pairs(given: list[str], option: str) -> dict[str, str]:
-    pairs = {}
+    pairs: dict[str, str] = {}
     for text in given:
         name, equals, value = text.partition("=")
         if not (name and equals):
             raise typer.BadParameter(f"{text!r} is not NAME=VALUE, as in {option} household_id=17")
+        if name in pairs:
+            raise typer.BadParameter(f"{option} {name} is given twice")
         pairs[name] = value
     return pairs
 

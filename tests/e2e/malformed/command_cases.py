@@ -114,6 +114,7 @@ LINES = [
     BadCommand("an instant in words on the line", "materialise --as-of tomorrow", "'tomorrow'", "unskew materialise", "2017-12-31"),
     BadCommand("a service misspelt on the line", "features strict_input --key customer_id=1", "'strict_input'", "unskew features", "did you mean 'strict_inputs'?"),
     BadCommand("no key", "features strict_inputs --input items=1", "--key", "unskew features", "--help"),
+    BadCommand("a key given twice", "features strict_inputs --key customer_id=1 --key customer_id=2", "--key customer_id is given twice", "unskew features", ""),
     BadCommand("a key without its name", "features strict_inputs --key 1", "'1' is not NAME=VALUE", "unskew features", ""),
     BadCommand("a key misspelt on the line", "features strict_inputs --key costumer_id=1", "customer", "unskew features", "--key customer_id=VALUE"),
     BadCommand("a key in words", "features strict_inputs --key customer_id=one", "'one'", "--key customer_id", "JSON"),

@@ -18,7 +18,7 @@ from featurestore.catalog.load import load_definitions
 from featurestore.catalog.plan import Plan, plan
 from featurestore.foundation.canonical import canonical_bytes, digest
 from featurestore.foundation.clock import Clock
-from featurestore.foundation.durable_file import create_durably, exclusive_lock
+from featurestore.foundation.durable_file import create_durably, exclusive_lock, sync_folder
 from featurestore.foundation.errors import CatalogError
 
 _FILE = re.compile(r"(\d{6,})-([0-9a-f]{64})\.json")
@@ -74,6 +74,7 @@ def apply(catalog: Catalog, state: Path, clock: Clock, *, allow_breaking: bool =
         current = current_catalog(state)
         made = plan(None if current is None else current.description, catalog)
         if current is not None and not made.changes:
+            sync_folder(current.path.parent)  # The one who wrote it may have been killed before it did.
             return ApplyResult(current, made, written=False)
         if made.breaking and not allow_breaking:
             raise _breaking(made)

@@ -107,7 +107,7 @@ def _project_imports(folder: Path) -> Iterator[None]:
         finally:
             sys.path[:] = path
             sys.dont_write_bytecode = wrote_bytecode
-            _forget(own)
+            _keep_lines(_forget(own).values())
             sys.modules.update(held_back)
 
 
@@ -121,6 +121,13 @@ def _module_names(folder: Path) -> frozenset[str]:
 def _forget(names: frozenset[str]) -> dict[str, ModuleType]:
     """Take the modules under the given top-level names out of ``sys.modules`` and return them."""
     return {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in names}
+
+
+def _keep_lines(modules: Iterable[ModuleType]) -> None:
+    """Remember the text of modules anew, which function meanings are read from, before anyone edits it."""
+    for module in modules:
+        if getattr(module, "__file__", None):
+            linecache.updatecache(str(module.__file__))
 
 
 def _definitions_in(values: Iterable[object]) -> Iterator[Definition]:

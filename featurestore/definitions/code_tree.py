@@ -1,21 +1,27 @@
 """The code of a function as plain data: its syntax tree, the same under every Python version that can parse it."""
 
 from __future__ import annotations
+import __future__
 
 import ast
 import linecache
+from collections.abc import Iterator
+from functools import lru_cache
 from types import CodeType
 from typing import Any
 
+_FUTURE_ANNOTATIONS = __future__.annotations.compiler_flag
 _LEFT_OUT = frozenset({"annotation", "returns", "type_comment", "kind", "type_params", "ctx"})
 
 
 def definition_tree(code: CodeType) -> ast.FunctionDef | None:
-    """Return the ``def`` that a code object was compiled from, or ``None`` if its file does not hold it."""
-    lines = linecache.getlines(code.co_filename)
+    """Return the ``def`` that a code object was compiled from; ``None`` if its file does not, or no longer, hold it."""
+    text = "".join(linecache.getlines(code.co_filename))
     try:
-        module = ast.parse("".join(lines))
+        module, compiled = _read(text, code.co_flags & _FUTURE_ANNOTATIONS)
     except SyntaxError:
+        return None
+    if not any(_shape(found) == _shape(code) for found in _codes_in(compiled) if _place(found) == _place(code)):
         return None
     for node in ast.walk(module):
         if isinstance(node, ast.FunctionDef) and node.name == code.co_name:
@@ -23,6 +29,34 @@ def definition_tree(code: CodeType) -> ast.FunctionDef | None:
             if first == code.co_firstlineno:
                 return node
     return None
+
+
+@lru_cache(maxsize=16)
+def _read(text: str, flags: int) -> tuple[ast.Module, CodeType]:
+    return ast.parse(text), compile(text, "<project>", "exec", flags, dont_inherit=True)
+
+
+def _codes_in(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _codes_in(constant)
+
+
+def _place(code: CodeType) -> tuple[str, int]:
+    return code.co_name, code.co_firstlineno
+
+
+def _shape(code: CodeType) -> Any:
+    """Return what a code object does, without where it stands."""
+    names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
+    return code.co_code, names, [_constant_shape(constant) for constant in code.co_consts]
+
+
+def _constant_shape(constant: Any) -> Any:
+    if isinstance(constant, CodeType):
+        return _shape(constant)
+    return sorted(map(repr, constant)) if isinstance(constant, frozenset) else repr(constant)
 
 
 def plain_definition(tree: ast.FunctionDef) -> Any:

@@ -87,7 +87,8 @@ class _Reader:
         tree = definition_tree(code)
         if tree is None:
             raise self._refuse(
-                f"the source of function {function.__name__} cannot be found", "write it with def in a file"
+                f"the source of function {function.__name__} cannot be found, or is no longer the code that runs",
+                "write it with def in a file; load it again if the file was edited",
             )
         for statement in tree.body:
             for node in ast.walk(statement):

@@ -58,7 +58,7 @@ _LIBRARY_FOLDERS = tuple({
     Path(folder).resolve()
     for folder in (
         *(sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")),
-        *site.getsitepackages(), site.getusersitepackages(),
+        *site.getsitepackages(), site.getusersitepackages(), str(Path(str(np.__file__)).parent),
     )
 })  # fmt: skip
 _INSTALLED = frozenset({"site-packages", "dist-packages"})

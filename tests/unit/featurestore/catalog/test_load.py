@@ -156,3 +156,36 @@ def test_loading_imports_no_engine() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, env={"PYTHONPATH": "."}
     )
     assert told.stdout.strip() == "[]"
+
+
+def helper_project(tmp_path: Path, body: str) -> str:
+    (tmp_path / "rates_edited.py").write_text(f"def apply(v):\n    return {body}\n")
+    return FEATURES + (
+        "\nimport rates_edited\n"
+        "@request_feature(inputs=[Request('x', Float64)], dtype=Float64)\n"
+        "def scaled(x):\n    return rates_edited.apply(x)\n"
+    )
+
+
+def test_an_edited_helper_has_the_digest_of_the_code_that_runs(tmp_path: Path) -> None:
+    digests, values = [], []
+    for body in ("v + 1.", "v + 200.", "v * 3."):
+        found = load(tmp_path, helper_project(tmp_path, body))
+        digests.append(found.digest)
+        values.append(found.request_features["scaled"](np.array([2.0])).tolist())
+    assert len(set(digests)) == 3
+    assert values == [[3.0], [202.0], [6.0]]
+
+
+def test_a_loaded_set_keeps_its_meaning_when_a_helper_is_edited(tmp_path: Path) -> None:
+    found = load(tmp_path, helper_project(tmp_path, "v + 1."))
+    before = found.request_features["scaled"].describe()
+    (tmp_path / "rates_edited.py").write_text("def apply(v):\n    return v + 2.\n")
+    assert found.request_features["scaled"].describe() == before
+
+
+def test_a_set_whose_text_was_replaced_by_another_load_does_not_take_its_meaning(tmp_path: Path) -> None:
+    found = load(tmp_path, helper_project(tmp_path, "v + 1."))
+    load(tmp_path, helper_project(tmp_path, "v + 2."))
+    with pytest.raises(DefinitionError, match="no longer the code that runs"):
+        found.request_features["scaled"].describe()

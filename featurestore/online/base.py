@@ -109,6 +109,10 @@ class OnlineStore(Protocol):
         """
         ...
 
+    def risk(self) -> str:
+        """Return what in the store's configuration may lose rows that it acknowledged; empty if nothing is known."""
+        ...
+
     def reader(self) -> OnlineReader:
         """Return a reader over the same contents, for one event loop."""
         ...

@@ -45,6 +45,10 @@ class MemoryStore:
     def ping(self) -> None:
         """Return at once."""
 
+    def risk(self) -> str:
+        """Return nothing: it lives as long as the process."""
+        return ""
+
     def reader(self) -> MemoryReader:
         """Return a reader over the same dict."""
         return MemoryReader(self)

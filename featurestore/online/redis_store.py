@@ -71,6 +71,12 @@ class RedisStore:
         """Return if the server answers."""
         self._guard(self._client.ping)
 
+    def risk(self) -> str:
+        """Tell of a policy by which the server evicts keys without an expiry, as all of ours are."""
+        told = self._guard(lambda: self._client.info("memory"))
+        policy = str(told.get("maxmemory_policy", ""))
+        return f"it evicts rows when its memory is full (maxmemory-policy {policy})" if "allkeys" in policy else ""
+
     def reader(self) -> RedisReader:
         """Return a reader with a connection of its own."""
         return RedisReader(self._address)

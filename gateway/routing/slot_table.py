@@ -12,7 +12,7 @@ _MASK = SLOTS - 1
 
 
 def routing_key(keys: Sequence[int | str]) -> bytes:
-    """Return the canonical bytes of entity keys, in the order of the service's entities.
+    """Return the canonical bytes of entity keys, in the order given.
 
     Injective: keys that differ in value, in type or in where one ends have different bytes.
     """

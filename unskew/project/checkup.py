@@ -113,7 +113,12 @@ def _history(project: Project) -> Iterator[Finding]:
 def _online(project: Project) -> Iterator[Finding]:
     store = project.online
     store.ping()
-    yield Finding("online store", "ok", f"{store.name} answers")
+    risk = store.risk()
+    if risk:
+        mend = "set maxmemory-policy noeviction: a key whose row is evicted counts as one without events"
+        yield Finding("online store", "fail", f"{store.name}: {risk}", mend)
+    else:
+        yield Finding("online store", "ok", f"{store.name} answers")
 
 
 def _registry(project: Project) -> Iterator[Finding]:

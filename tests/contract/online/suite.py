@@ -247,6 +247,9 @@ class OnlineStoreSuite(ABC):
         store.remove_view(removed)
         assert store.put_many([put_of(b"i:1", 0, 0)]).written == 1
 
+    def test_as_the_tests_configure_it_no_store_loses_rows(self, store):
+        assert store.risk() == ""
+
     def test_the_name_is_a_url_and_close_can_be_repeated(self, store):
         assert ":" in store.name
         other = self.open()

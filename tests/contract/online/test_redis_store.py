@@ -73,6 +73,18 @@ class TestRedisStore(OnlineStoreSuite):
         assert len(seen) < 30
         assert self.raw_all() == {}
 
+    @pytest.mark.parametrize(
+        ("policy", "evicts"),
+        [("allkeys-lru", True), ("allkeys-random", True), ("volatile-lru", False), ("noeviction", False)],
+    )
+    def test_a_policy_that_evicts_our_keys_is_a_risk(self, store, policy, evicts):
+        """Policies named volatile evict keys that expire; ours do not."""
+        self.raw.config_set("maxmemory-policy", policy)
+        try:
+            assert (policy in store.risk()) == evicts
+        finally:
+            self.raw.config_set("maxmemory-policy", "noeviction")
+
     def test_one_script_call_touches_one_slot(self, store, monkeypatch):
         """Redis Cluster refuses anything else; the server's own hash of each key tells."""
         calls = []

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from tests.unit.unskew.conftest import MODEL, Starter
 
 
@@ -44,6 +46,18 @@ def test_an_online_store_that_does_not_answer_fails(ready, free_port):
     found = {each["name"]: each for each in json.loads(told.out)["findings"]}
     assert found["online store"]["state"] == "fail"
     assert found["level"]["detail"].startswith("2 in part")
+
+
+@pytest.mark.redis
+def test_a_redis_that_evicts_fails(ready, start_redis):
+    """Where a row is evicted, its key counts as one without events: values would be wrong, and nobody told."""
+    server = start_redis(["--save", "", "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"])
+    ready.edit("unskew.toml", "lmdb:.unskew/online", server.url)
+    told = ready("doctor")
+    assert told.status == 1
+    found = {each["name"]: each for each in json.loads(told.out)["findings"]}
+    assert "allkeys-lru" in found["online store"]["detail"]
+    assert "noeviction" in found["online store"]["mend"]
 
 
 def test_a_history_that_was_altered_fails(ready):

@@ -164,6 +164,8 @@ def test_what_cannot_be_pinned_down_is_refused(meaning, body: str, what: str, me
     [
         ("def make(k):\n    def g(a):\n        return a + k\n    return g\ng = make(1)\nh = make(1)\n",
          "def make(k):\n    def g(a):\n        return a + k\n    return g\ng = make(1)\nh = make(2)\n", "g(a) + h(a)"),
+        ("def make(k):\n    def g(a):\n        return a + k\n    return g\ng = make(1)\nh = make(2)\n",
+         "def make(k):\n    def g(a):\n        return a + k\n    return g\ng = make(3)\nh = make(2)\n", "g(a) + h(a)"),
         ("GRID = np.zeros((2, 3))\n", "GRID = np.zeros((3, 2))\n", "GRID[0]"),
         ("class Limits: TOP = 1\n", "class Limits: TOP = 2\n", "a + Limits.TOP"),
     ],

@@ -1,5 +1,6 @@
 import asyncio
 from contextlib import closing
+from typing import Any
 
 import numpy as np
 import pytest
@@ -142,7 +143,7 @@ def test_what_is_remembered_is_forgotten_when_the_row_is_replaced(store, tmp_pat
 
 def test_reading_blocks_gives_the_same(store):
     for t in (NOON, NOON + 23 * HOUR, NOON + 8 * DAY):
-        keys = {"household": [7, 8, 9, 10], "shop": ["north", "south", "x", "north"]}
+        keys: dict[str, list[Any]] = {"household": [7, 8, 9, 10], "shop": ["north", "south", "x", "north"]}
         blocking = FEATURES.read_blocking(store, keys, t)
         awaited, _ = read(store, keys["household"], keys["shop"], t)
         assert [row_of(blocking, i) for i in range(4)] == [row_of(awaited, i) for i in range(4)]
@@ -186,13 +187,14 @@ def test_keys_that_cannot_be_looked_up_are_refused_by_name(store, keys, says):
 
 
 def test_numpy_keys_are_looked_up(store):
-    got = FEATURES.read_blocking(store, {"household": np.array([7]), "shop": ["south"]}, NOON)
+    got = FEATURES.read_blocking(store, {"household": list(np.array([7])), "shop": ["south"]}, NOON)
     assert row_of(got)["spending.count_1d"] == (2, P)
 
 
 @pytest.mark.parametrize("household", [7, 10])
 def test_a_read_before_the_materialised_instant_names_both(store, household):
-    with pytest.raises(ReadBeforeRow, match=r"11:59:59.999999Z.*2017-06-01T12:00:00Z.*materialise \w+ --rebuild") as caught:
+    says = r"11:59:59.999999Z.*2017-06-01T12:00:00Z.*materialise \w+ --rebuild"
+    with pytest.raises(ReadBeforeRow, match=says) as caught:
         read(store, [household], ["south"], NOON - 1)
     assert caught.value.valid_from_us == NOON
 

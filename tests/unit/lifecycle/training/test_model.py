@@ -43,7 +43,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a hold-out in per cent": ({"holdout_fraction": 20}, "holdout_fraction is 20"),
     "a hold-out in words": ({"holdout_fraction": "20%"}, "holdout_fraction is '20%'"),
     "two hold-outs": ({"holdout_fraction": 0.2, "holdout_from": "2024-01-01T00:00:00Z"}, "both"),
-    "a hold-out without zone": ({"holdout_from": "2024-01-01"}, "no time zone"),
+    "a hold-out without zone": ({"holdout_from": "2024-01-01T00:00:00"}, "no time zone"),
     "a hold-out that is no instant": ({"holdout_from": "tomorrow"}, "is not an instant"),
     "a hold-out that is no text": ({"holdout_from": 5}, "holdout_from is 5"),
     "thresholds as a dict": ({"thresholds": {"roc_auc": 0.7}}, "thresholds are"),

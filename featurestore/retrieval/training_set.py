@@ -26,7 +26,7 @@ from featurestore.definitions import (
     Source,
 )
 from featurestore.foundation.durable_file import durable_path
-from featurestore.foundation.errors import SpineError
+from featurestore.foundation.errors import OfflineStoreError, SpineError
 from featurestore.offline.base import OfflineStore
 from featurestore.retrieval.invariance import check_invariance, leaves
 from featurestore.retrieval.label_column import Reading, label_column
@@ -50,6 +50,12 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how many steps are done, and how many there are."""
+
+
+class SourceEmpty(OfflineStoreError):
+    """A training set would be joined with a source that has no history at all: every value would be missing."""
+
+    code = "source-empty"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +148,8 @@ def build_training_set(
     ------
     SpineError
         If the spine lacks a column, or a value does not fit.
+    SourceEmpty
+        If nothing was ever imported into a source that is needed.
     DefinitionError
         If a request feature's result for a row depends on the rows beside it, or its function fails.
     """
@@ -268,10 +276,17 @@ class _Work:
             )
 
     def pinned(self, sequences: Mapping[str, int]) -> dict[str, int]:
-        return {
+        """Return the commit sequence of each source; one without any commit is refused."""
+        pinned = {
             name: sequences[name] if name in sequences else self.offline.latest_sequence(source)
             for name, source in self.sources().items()
         }
+        for name, s in pinned.items():
+            if s == 0 and name not in sequences:
+                raise SourceEmpty(
+                    "nothing was imported into it yet", where=f"source {name}", mend=f"run: unskew import {name}"
+                )
+        return pinned
 
     def describe_sources(self, pinned: Mapping[str, int]) -> dict[str, dict[str, Any]]:
         sources = self.sources()

@@ -159,7 +159,16 @@ def check_one(
     service = FeatureService("inputs", [near.setting.view, Request("amount", Float64), far.setting.view, scaled])
     matures = outlook.over + outlook.late
     as_of = min(max(t for _, t, _, _ in rows) + choose.one([matures, matures, matures, outlook.over, 0]), LATEST_US)
-    made = build_training_set(service, _spine(near, far, rows), store, as_of_us=as_of, root=root, label=outlook.label)
+    sources = (near.setting.view.source, far.setting.view.source)
+    made = build_training_set(
+        service,
+        _spine(near, far, rows),
+        store,
+        as_of_us=as_of,
+        root=root,
+        label=outlook.label,
+        sequences={source.name: store.latest_sequence(source) for source in sources},
+    )
     assert made.label is not None
     found = {name: list(bits_of(column)) for name, column in made.columns.items()}
     labels = list(bits_of(made.label))

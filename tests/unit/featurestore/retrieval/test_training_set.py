@@ -40,7 +40,12 @@ from featurestore.foundation.errors import DefinitionError, ImportRefused, Spine
 from featurestore.offline.duckdb_store import DuckDBStore, open_offline_store
 from featurestore.offline.event_import import import_file
 from featurestore.retrieval.training_record import TrainingRecordError, keep_record, record_digest
-from featurestore.retrieval.training_set import TrainingSet, build_training_set, rebuild_training_set
+from featurestore.retrieval.training_set import (
+    SourceEmpty,
+    TrainingSet,
+    build_training_set,
+    rebuild_training_set,
+)
 
 household = Entity("household", "household_id")
 store = Entity("store", "store_code", String)
@@ -375,3 +380,14 @@ def test_a_rebuild_that_comes_out_different_is_told_and_not_kept(offline: DuckDB
     with pytest.raises(TrainingRecordError, match="came out different"):
         rebuild_training_set(record_digest(record), tmp_path / "sets", offline, **known)  # type: ignore[arg-type]
     assert sorted((tmp_path / "sets").rglob("*")) == before
+
+
+def test_a_source_without_history_is_refused_unless_asked_for_at_the_beginning(tmp_path: Path) -> None:
+    store = open_offline_store(tmp_path / "offline")
+    with pytest.raises(SourceEmpty, match="source baskets") as refused:
+        _build(store, tmp_path)
+    assert refused.value.mend == "run: unskew import baskets"
+    assert not (tmp_path / "sets").exists()
+    before = {"baskets": 0, "people": 0}
+    made = build_training_set(service, SPINE, store, as_of_us=AS_OF, root=tmp_path / "sets", sequences=before)
+    assert made.table["profile.size"].null_count == len(SPINE)

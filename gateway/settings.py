@@ -61,7 +61,7 @@ class OnlineSection(_Section):
     """[online]: current values."""
 
     url: _Text = Field(
-        default="lmdb:.unskew/online", description="`lmdb:<folder>`, `redis://host:port/db` or `memory://`"
+        default="lmdb:.unskew/online", description="`lmdb:<folder>` or `redis://host:port/db` (`memory://` within one process: tests)"
     )
 
 

@@ -52,6 +52,7 @@ def find(prediction_id: PredictionId, project: ProjectPath = None, as_json: Json
 
     told: dict[str, Any] = asdict(found)
     told["instant"] = format_instant(told.pop("instant_us"))
+    told["statuses"] = {name: _status(code) for name, code in found.statuses.items()}
     if as_json:
         screen.emit(_plain(told))
         return
@@ -67,6 +68,13 @@ def _reader(project: Project) -> PredictionReader:
     from gateway.predictionlog.reader import PredictionReader
 
     return PredictionReader(project.settings.predictions.path)
+
+
+def _status(code: int | None) -> str | None:
+    """Return a status by the name that `unskew features` and an explanation give it; the log holds its number."""
+    from featurestore.semantics.status import Status
+
+    return None if code is None else Status(code).name.lower()
 
 
 def _plain(value: Any) -> Any:

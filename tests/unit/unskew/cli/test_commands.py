@@ -4,9 +4,13 @@ import json
 import re
 import shutil
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from featurestore.semantics.status import Status
+from gateway.predictionlog.record import PredictionBatch
+from gateway.predictionlog.writer import PredictionLog
 from tests.unit.unskew.conftest import MODEL, SERVICE, Starter, unskew
 
 
@@ -174,6 +178,60 @@ def test_traffic_moves_by_challenge_promotion_withdrawal_and_rollback(ready):
     assert [entry["actor"] for entry in entries[3:]] == ["ann", "ann", "bob", "cy"]
 
 
+def changed_in_place(starter):
+    """Change the service that the champion was trained on, train version 2 on it and make that the champion."""
+    starter.edit("features.py", '        Count(over="7d"),\n', "")
+    starter("apply", "--allow-breaking").json()
+    starter("training-set", "build", "--model", MODEL, "--spine", starter.folder / "data" / "spine.parquet").json()
+    assert starter("train", MODEL).json()["version"] == 2
+    starter("promote", MODEL, 2).json()
+
+
+@pytest.mark.parametrize(
+    "move",
+    [
+        ("rollback", MODEL, "--reason", "bad"),
+        ("promote", MODEL, 1),
+        ("promote", MODEL, 1, "--override", "--reason", "bad"),
+        ("challenge", MODEL, 1),
+    ],
+)
+def test_a_route_never_names_a_version_that_the_definitions_in_force_cannot_serve(ready, move):
+    changed_in_place(ready)
+    told = ready(*move).error()
+    assert (told["error"], told["where"]) == ("route-refused", f"model {MODEL} version 1")
+    assert SERVICE in told["what"]
+    assert "unskew apply" in told["mend"]
+    assert "restart" in told["mend"]
+    assert "new name" in told["mend"]
+    (route,) = ready("routes", "show").json()["routes"]
+    assert (route["revision"], route["variants"][0]["version"]) == (2, 2)
+
+
+def test_a_champion_that_cannot_be_served_is_not_challenged_or_promoted_again(ready):
+    ready.edit("features.py", '        Count(over="7d"),\n', "")
+    ready("apply", "--allow-breaking").json()
+    assert ready("promote", MODEL, 1).error()["error"] == "route-refused"
+    ready("training-set", "build", "--model", MODEL, "--spine", ready.folder / "data" / "spine.parquet").json()
+    assert ready("train", MODEL).json()["version"] == 2
+    assert "would name version 1" in ready("challenge", MODEL, 2).error()["what"]
+
+
+def test_a_version_whose_service_is_not_in_force_is_refused(ready):
+    ready.edit("features.py", f'"{SERVICE}"', '"other_inputs"')
+    ready("apply", "--allow-breaking").json()
+    assert "that service is not in force" in ready("promote", MODEL, 1).error()["what"]
+
+
+def test_rollback_works_once_the_definitions_are_back(ready):
+    before = (ready.folder / "features.py").read_text()
+    changed_in_place(ready)
+    (ready.folder / "features.py").write_text(before)
+    ready("apply", "--allow-breaking").json()
+    back = ready("rollback", MODEL, "--reason", "bad").json()["route"]
+    assert back["variants"][0]["version"] == 1
+
+
 def test_a_stale_revision_moves_nothing(ready):
     assert retrained(ready) == 2
     told = ready("promote", MODEL, 2, "--expected-revision", 7).error()
@@ -265,6 +323,19 @@ def test_predictions_of_nobody(trained):
     starter = Starter(trained)
     assert "was logged" in starter("predictions", "tail", MODEL).error()["what"]
     assert "no prediction" in starter("predictions", "find", "0190").error()["what"]
+
+
+def test_find_names_the_statuses_that_the_log_numbers(fresh):
+    batch = PredictionBatch(
+        "spend", 1, "9" * 64, "champion", 1, 0, ["id-1"],
+        keys={}, requests={}, features={}, sequences={}, outputs={},
+        statuses={status.name: np.array([status], np.uint8) for status in Status},
+    )  # fmt: skip
+    with PredictionLog(fresh.folder / ".unskew" / "predictions") as log:
+        log.append(batch)
+    told = fresh("predictions", "find", "id-1").json()
+    assert told["statuses"] == {status.name: status.name.lower() for status in Status}
+    assert re.search(r"statuses EXPIRED +expired", fresh.plainly("predictions", "find", "id-1").out)
 
 
 def test_people_read_tables(trained):

@@ -47,6 +47,15 @@ ordering = FeatureView(
     ],
 )
 
-next_week_amount_inputs = FeatureService("next_week_amount_inputs", [ordering])
+next_week_amount_inputs = FeatureService(
+    "next_week_amount_inputs",  # a model answers only with the service it was trained on: do not change it, add another
+    [
+        ordering["count_7d"],
+        ordering["count_28d"],
+        ordering["amount_sum_28d"],
+        ordering["amount_mean_28d"],
+        ordering["channel_last"],
+    ],
+)
 
 next_week_amount = Label("next_week_amount", Sum("amount"), of=ordering, over="7d", lateness="1h", empty=0.0)

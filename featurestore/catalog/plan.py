@@ -1,8 +1,9 @@
 """What would change if a definition set were applied, and what of it would break what relies on the applied one.
 
 A change is breaking if it takes away or alters what something may rely on: an entity or a source, which history on disk
-is written by; a service or a label, which models are trained on; a view or request feature that an applied service or
-label uses. Additions break nothing: a new definition, feature, column or output.
+is written by; a label, which models are trained on; a view or request feature that an applied service or label uses.
+Additions to these break nothing: a new definition, feature or column. Any change of what a service means is breaking,
+an added output too: a model answers only with the service that it was trained on.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ ChangeKind = Literal["added", "changed", "removed"]
 Described = Mapping[str, Any]
 _ABSENT = object()
 _ALWAYS_RELIED_ON = ("entities", "sources", "services", "labels")
+_SERVICE_CHANGED = (
+    "models trained on it can no longer be loaded once a gateway restarts: "
+    "leave it as it is, and give the changed service a new name"
+)
 
 
 @dataclass(frozen=True)
@@ -106,14 +111,17 @@ def _changes_within(
 ) -> Iterator[Change]:
     what = _what(name, new)
     relied_on = _relied_on(kind, name, used)
+    service = kind == "services"
     differences = list(_differences("", old["definition"], new["definition"]))
     for path, was, becomes in differences:
-        breaking = relied_on and was is not _ABSENT and _counts(kind, name, path, used)
+        breaking = service or (relied_on and was is not _ABSENT and _counts(kind, name, path, used))
         yield Change(_kind_of(was, becomes), breaking, what, _detail(path, was, becomes))
     for path, was, becomes in _differences("", old["about"], new["about"]):
         yield Change("changed", False, what, _detail(path, was, becomes))
     if not differences and old["digest"] != new["digest"]:
-        yield Change("changed", False, what, "changes with what it refers to")
+        yield Change("changed", service, what, "changes with what it refers to")
+    if service and old["digest"] != new["digest"]:
+        yield Change("changed", True, what, _SERVICE_CHANGED)
 
 
 def _kind_of(was: object, becomes: object) -> ChangeKind:

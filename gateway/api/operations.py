@@ -61,7 +61,8 @@ def _add_health(app: FastAPI, predictor: Predictor, measures: Measures, ping_sto
     def readyz() -> Response:
         _refuse_unready(predictor)
         revisions = {model: each.live.route.revision for model, each in sorted(predictor.endpoints.items())}
-        return _json({"ready": True, "route_revisions": revisions, "online_store": _store_says(ping_store)})
+        told = {"ready": True, "route_revisions": revisions, "online_store": _store_says(ping_store)}
+        return _json({**told, "stale": _stale(predictor)})
 
     @app.get("/metrics", tags=["health"], summary="Metrics in Prometheus' text format")
     async def metrics() -> Response:
@@ -75,10 +76,17 @@ def _refuse_unready(predictor: Predictor) -> None:
     if lost:
         raise NotReady(
             f"the route of model {lost[0]} cannot be loaded: {predictor.unloadable[lost[0]]}",
-            mend=f"promote a version that can answer: unskew promote {lost[0]}",
+            mend="train on the definitions in force and promote that version; or restore the definitions, "
+            "`unskew apply` and restart: `unskew doctor` names what differs",
         )
     if not predictor.endpoints:
         raise NotReady("no model has a route", mend="promote a version: unskew promote MODEL VERSION")
+
+
+def _stale(predictor: Predictor) -> dict[str, str]:
+    """Return why, for each model that answers by an older route than the registry's, the newer cannot be loaded."""
+    failed, endpoints = predictor.unloadable, predictor.endpoints
+    return {model: str(failed[model]) for model in sorted(failed) if model in endpoints}
 
 
 def _store_says(ping_store: Callable[[], None]) -> str:

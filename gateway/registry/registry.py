@@ -27,6 +27,7 @@ from gateway.registry.record import ModelRecord
 from gateway.registry.route import Route, Variant, route_from_description
 
 _Variants = Callable[[Route | None, int], tuple[Variant, ...]]
+Admit = Callable[[tuple[ModelRecord, ...]], None]
 
 
 def open_registry(url: str, artifacts: Path, clock: Clock) -> Registry:
@@ -39,7 +40,8 @@ class Registry:
 
     Every method that moves a route takes ``expected_revision``, the revision the caller saw (0 for no route). If the
     route has moved since, `RouteConflict` is raised and nothing changes: of racing callers exactly one wins. ``None``
-    moves it from wherever it stands. ``actor`` says who moves it, ``reason`` why; both stay in the history.
+    moves it from wherever it stands. ``actor`` says who moves it, ``reason`` why; both stay in the history. ``admit``
+    is given the records of all variants of the new route; what it raises leaves the route where it is.
     """
 
     def __init__(self, database: Database, artifacts: ArtifactStore, clock: Clock) -> None:
@@ -111,6 +113,7 @@ class Registry:
         reason: str = "",
         expected_revision: int | None = None,
         override: bool = False,
+        admit: Admit | None = None,
     ) -> PromotionReport:
         """Make a version the champion: it takes over the champion's weight, and a challenger keeps its own.
 
@@ -135,7 +138,7 @@ class Registry:
             return before.variants if before and champion == wanted else moves.with_champion(before, wanted)
 
         order = Order("promote", model, actor, reason)
-        return self._gated(order, version, expected_revision, variants, override=override)
+        return self._gated(order, version, expected_revision, variants, override=override, admit=admit)
 
     def challenge(
         self,
@@ -147,6 +150,7 @@ class Registry:
         reason: str = "",
         expected_revision: int | None = None,
         override: bool = False,
+        admit: Admit | None = None,
     ) -> PromotionReport:
         """Put a version on trial against the champion, or weigh the trial anew; it passes the gate each time.
 
@@ -169,7 +173,7 @@ class Registry:
             return moves.with_challenger(before, wanted, weights)
 
         order = Order("challenge", model, actor, reason)
-        return self._gated(order, version, expected_revision, variants, override=override)
+        return self._gated(order, version, expected_revision, variants, override=override, admit=admit)
 
     def withdraw(self, model: str, *, actor: str, reason: str = "", expected_revision: int | None = None) -> Route:
         """End the trial: all traffic goes to the champion; return the new route."""
@@ -181,7 +185,9 @@ class Registry:
             self._record_move(connection, order, before, after)
             return after
 
-    def rollback(self, model: str, *, actor: str, reason: str, expected_revision: int | None = None) -> Route:
+    def rollback(
+        self, model: str, *, actor: str, reason: str, expected_revision: int | None = None, admit: Admit | None = None
+    ) -> Route:
         """Go back to the route before the last move, under a new revision; return it.
 
         Keys return to the variants they had. A second rollback goes one further back. Asks no gate: what it goes
@@ -194,6 +200,7 @@ class Registry:
             made = [each for each in history.entries(connection, model) if each.kind in history.ROUTE_KINDS]
             target = moves.route_before(made)
             after = replace(target, revision=1 if before is None else before.revision + 1)
+            _admit(connection, after, admit)
             self._record_move(connection, order, before, after, {"to": target.revision})
             return after
 
@@ -262,6 +269,7 @@ class Registry:
         variants: _Variants,
         *,
         override: bool,
+        admit: Admit | None,
     ) -> PromotionReport:
         with self._moving(order.model) as connection:
             record = _select(connection, order.model, version)
@@ -269,6 +277,7 @@ class Registry:
             gate = judge(record)
             pass_gate(gate, override=override, reason=order.reason)
             after = moves.next_route(order.model, before, variants(before, record.version))
+            _admit(connection, after, admit)
             if after != before:
                 detail = {"gate": gate.describe(), "overridden": not gate.passed}
                 self._record_move(connection, order, before, after, detail)
@@ -298,6 +307,12 @@ class Registry:
             after=after.describe(),
             detail=detail,
         )
+
+
+def _admit(connection: Connection, after: Route, admit: Admit | None) -> None:
+    """Hand the records of a new route to the caller, who may refuse it."""
+    if admit is not None:
+        admit(tuple(record_table.version(connection, after.model, each.version) for each in after.variants))
 
 
 def _select(connection: Connection, model: str, selector: int | str) -> ModelRecord:

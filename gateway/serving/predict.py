@@ -86,7 +86,7 @@ class Predictor:
         if model in self.unloadable:
             raise NotReady(
                 f"model {model} has a route that cannot be loaded: {self.unloadable[model]}",
-                mend=f"promote a version that can answer: unskew promote {model}",
+                mend=f"train {model} on the definitions in force and promote that; `unskew doctor` names what differs",
             )
         near = difflib.get_close_matches(model, self.endpoints, n=1)
         known = f"there is {', '.join(sorted(self.endpoints))}" if self.endpoints else "promote one: unskew promote"

@@ -91,21 +91,37 @@ def test_the_commands_of_the_readme_lead_to_predictions_that_are_logged(project)
     assert answer["prediction_id"] in type_(tail, project).stdout
 
 
+def edit(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
 def test_a_feature_of_one_s_own_is_ten_lines_of_the_readme_away(project):
-    features = (project / "features.py").read_text()
+    """The new version answers after a restart, and so does the old one, once it is rolled back to."""
     mean = '        Mean("amount", over="28d"),\n'
-    assert mean in features
-    edited = features.replace(mean, f'{mean}        Max("amount", over="28d"),\n').replace(
-        "    Last,\n", "    Last,\n    Max,\n"
-    )
-    (project / "features.py").write_text(edited)
+    edit(project / "features.py", mean, f'{mean}        Max("amount", over="28d"),\n')
+    edit(project / "features.py", "    Last,\n", "    Last,\n    Max,\n")
+    readme = (project / "README.md").read_text()
+    service = re.search(r"`(\w+ = FeatureService\(.+\))`", readme)
+    reads = re.search(r"`(service=.+)`", readme)
+    assert service is not None
+    assert reads is not None
+    (project / "features.py").write_text((project / "features.py").read_text() + f"\n{service[1]}\n")
+    edit(project / "models.py", 'service="next_week_amount_inputs"', reads[1])
     plan = json.loads(type_("unskew plan --json", project).stdout)
     assert plan["breaking"] is False
-    assert all("amount_max_28d" in change["detail"] for change in plan["changes"])
-    for command in commands((project / "README.md").read_text(), 2):
+    for command in commands(readme, 2):
         type_(command, project)
+    asked = {"keys": {"customer_id": 7}, "options": {"explain": True}}
     with served(project) as client:
-        asked = {"keys": {"customer_id": 7}, "options": {"explain": True}}
         answer = client.post(f"/v1/models/{MODEL}/predict", json=asked).raise_for_status().json()
+        type_(f"unskew rollback {MODEL} --reason back", project)
+        until = time.monotonic() + 20
+        while (back := client.post(f"/v1/models/{MODEL}/predict", json=asked).json())["version"] != 1:
+            assert time.monotonic() < until, back
+            time.sleep(0.1)
+        assert client.get("/readyz").json()["stale"] == {}
     assert answer["version"] == 2
     assert answer["features"]["customer_ordering.amount_max_28d"]["status"] == "present"
+    assert "customer_ordering.amount_max_28d" not in back["features"]

@@ -11,6 +11,7 @@ from featurestore.foundation.clock import format_instant
 from unskew.cli.options import Actor, ExpectedRevision, JsonFlag, Override, ProjectPath, Reason, actor_or_user
 from unskew.project import screen
 from unskew.project.project import Project
+from unskew.project.servable import only_servable, services_in_force
 
 if TYPE_CHECKING:
     from gateway.registry.history import HistoryEntry
@@ -38,7 +39,7 @@ def promote(
     project: ProjectPath = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Make a version the champion, if its gate lets it through."""
+    """Make a version the champion, if its gate lets it through and the definitions in force can serve the route."""
     with Project.load(project) as opened:
         done = opened.registry.promote(
             model,
@@ -47,6 +48,7 @@ def promote(
             reason=reason,
             expected_revision=expected_revision,
             override=override,
+            admit=only_servable(services_in_force(opened.state)),
         )
     _promoted(done, as_json=as_json)
 
@@ -63,7 +65,7 @@ def challenge(
     project: ProjectPath = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Put a version on trial against the champion, if its gate lets it through."""
+    """Put a version on trial against the champion, if its gate and the definitions in force let it through."""
     shares = _weights(weights)
     with Project.load(project) as opened:
         done = opened.registry.challenge(
@@ -74,6 +76,7 @@ def challenge(
             reason=reason,
             expected_revision=expected_revision,
             override=override,
+            admit=only_servable(services_in_force(opened.state)),
         )
     _promoted(done, as_json=as_json)
 
@@ -104,10 +107,14 @@ def rollback(
     project: ProjectPath = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Go back to the route before the last move."""
+    """Go back to the route before the last move, if the definitions in force can serve it."""
     with Project.load(project) as opened:
         route = opened.registry.rollback(
-            model, actor=actor_or_user(actor), reason=reason, expected_revision=expected_revision
+            model,
+            actor=actor_or_user(actor),
+            reason=reason,
+            expected_revision=expected_revision,
+            admit=only_servable(services_in_force(opened.state)),
         )
     _moved(route, as_json=as_json)
 

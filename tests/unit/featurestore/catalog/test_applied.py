@@ -72,7 +72,7 @@ def test_loading_what_is_in_force(tmp_path: Path) -> None:
     apply(catalog, tmp_path, CLOCK)
     assert load_applied(tmp_path / "features.py", tmp_path).digest == catalog.digest
     (tmp_path / "features.py").write_text(BREAKING)
-    with pytest.raises(CatalogError, match=r"differ from revision 1.*FeatureView spending: where.*and 3 more"):
+    with pytest.raises(CatalogError, match=r"differ from revision 1.*FeatureView spending: where.*and 4 more"):
         load_applied(tmp_path / "features.py", tmp_path)
 
 

@@ -62,7 +62,10 @@ VIEW, SERVICE, LABEL = "FeatureView spending", "FeatureService inputs", "Label s
         (('spending["net_sum_30d"], basket_ratio', 'basket_ratio'),
          Change("removed", True, SERVICE, "output spending.net_sum_30d: float64 removed")),
         (('basket_ratio])', 'basket_ratio, spending["count_7d"]])'),
-         Change("added", False, SERVICE, "output spending.count_7d: int64 added")),
+         Change("added", True, SERVICE, "output spending.count_7d: int64 added")),
+        (('spending["net_sum_30d"], basket_ratio', 'basket_ratio, spending["net_sum_30d"]'),
+         Change("changed", True, SERVICE, "order: spending.net_sum_30d, basket_ratio → "
+                "basket_ratio, spending.net_sum_30d")),
         (('basket_ratio])', 'basket_ratio], missing="refuse")'),
          Change("changed", True, SERVICE, "missing: null → refuse")),
         (('lateness="1d"', 'lateness="2d"'), Change("changed", True, LABEL, "lateness_us: 1d → 2d")),
@@ -95,8 +98,24 @@ def test_removing_a_view_breaks_only_if_it_was_used(tmp_path: Path) -> None:
 
 def test_what_changes_by_what_it_refers_to_is_told_and_breaks_there(tmp_path: Path) -> None:
     made = changes(tmp_path, changed(("quantity > 0", "quantity > 1")))
-    assert Change("changed", False, SERVICE, "changes with what it refers to") in made
-    assert [change.what for change in made if change.breaking] == [VIEW]
+    assert Change("changed", True, SERVICE, "changes with what it refers to") in made
+    assert [change.what for change in made if change.breaking] == [VIEW, SERVICE, SERVICE]
+    assert not [change for change in made if change.what == LABEL and change.breaking]
+
+
+def test_any_change_of_a_service_says_what_becomes_of_its_models_and_what_to_do(tmp_path: Path) -> None:
+    added = changes(tmp_path, changed(("basket_ratio])", 'basket_ratio, spending["count_7d"]])')))
+    told = added[-1]
+    assert (told.what, told.breaking) == (SERVICE, True)
+    assert "models trained on it can no longer be loaded once a gateway restarts" in told.detail
+    assert "a new name" in told.detail
+
+
+def test_a_feature_added_to_a_view_that_a_service_takes_whole_breaks_the_service(tmp_path: Path) -> None:
+    whole = changed(('[spending["net_sum_30d"], basket_ratio]', "[spending]"))
+    assert whole != FEATURES
+    made = changes(tmp_path, whole.replace('Last("store_id")]', 'Last("store_id"), Count(over="1d")]'), old=whole)
+    assert {change.what for change in made if change.breaking} == {SERVICE}
 
 
 def test_additions_change_no_service(tmp_path: Path) -> None:

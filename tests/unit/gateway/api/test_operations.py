@@ -5,7 +5,8 @@ from tests.serving_project import LocalGateway, ServingProject
 
 def test_health(gateway):
     assert gateway.get("/livez").json() == {"live": True}
-    assert gateway.get("/readyz").json() == {"ready": True, "route_revisions": {"spend": 1}, "online_store": "ok"}
+    told = {"ready": True, "route_revisions": {"spend": 1}, "online_store": "ok", "stale": {}}
+    assert gateway.get("/readyz").json() == told
 
 
 def test_metrics_are_in_prometheus_text_format(gateway):

@@ -46,9 +46,11 @@ def test_a_route_that_cannot_be_loaded_leaves_the_old_one_answering(project, cap
         gateway.settle()
         answer = gateway.predict(with_row(17))
         metrics = gateway.get("/metrics").text
-        ready = gateway.get("/readyz").status_code
+        ready = gateway.get("/readyz")
         routed = gateway.get("/v1/routes/spend").json()
-    assert (answer.status_code, answer.json()["route_revision"], ready) == (200, 1, 200)
+    assert (answer.status_code, answer.json()["route_revision"], ready.status_code) == (200, 1, 200)
+    assert list(ready.json()["stale"]) == ["spend"]
+    assert ready.json()["stale"]["spend"]
     assert (routed["revision"], routed["served_revision"]) == (2, 1)
     assert 'unskew_route_failed{model="spend"} 1.0' in metrics
     assert 'unskew_route_revision{model="spend"} 1.0' in metrics

@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import pkgutil
 from collections.abc import Callable, Iterator
+from enum import Enum
 from inspect import cleandoc
 from pathlib import Path
 from types import ModuleType
@@ -34,8 +35,8 @@ def render_errors() -> str:
     """Return docs/errors.md."""
     head = (
         "# Errors\n\nEach error says what is wrong, where, and the mend. Its code is stable: programs may rely on it. "
-        "Over HTTP it is\nthe `error` member of an `application/problem+json` body (RFC 9457); "
-        "with `--json` it is on stderr."
+        "Over HTTP it is\nthe member `code` of an `application/problem+json` body (RFC 9457), whose member "
+        "`error` is the whole message as one text;\nof a command with `--json` it is the member `error` of the object on stderr."
     )
     rows = [
         f"| `{vars(error)['code']}` | {vars(error).get('status', '')} | `{error.__name__}` | {_summary(error)} |"
@@ -139,18 +140,35 @@ def _command(name: str, command: Any) -> str:
     arguments = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
     options = [parameter for parameter in command.params if parameter.param_type_name == "option"]
     usage = " ".join([name, *(_metavar(argument) for argument in arguments)])
-    lines = [(f"`{_metavar(argument)}`", argument.help) for argument in arguments if argument.help]
-    lines += [(f"`{', '.join(option.opts + option.secondary_opts)}`", option.help) for option in _shown(options)]
-    rows = [f"| {flag} | {' '.join((text or '').split())} |" for flag, text in lines]
-    table = ["| option | meaning |\n|---|---|\n" + "\n".join(rows)] if rows else []
+    lines = [(_metavar(argument), argument) for argument in arguments if argument.help]
+    lines += [(_flags(option), option) for option in _shown(options)]
+    rows = [f"| `{shown}` | {_preset(each)} | {' '.join((each.help or '').split())} |" for shown, each in lines]
+    table = ["| option | default | meaning |\n|---|---|---|\n" + "\n".join(rows)] if rows else []
     return "\n\n".join([f"## `{usage}`", cleandoc(command.help or "").replace("\f", ""), *table])
 
 
 def _metavar(argument: Any) -> str:
-    if argument.metavar:
-        return str(argument.metavar)
-    name = str(argument.name).upper()
-    return name if argument.required else f"[{name}]"
+    name = str(argument.metavar or argument.name.upper())
+    return name if argument.required or "[" in name else f"[{name}]"
+
+
+def _flags(option: Any) -> str:
+    """Return an option's names, and what to write after it: its choices, or a name of the value."""
+    names = ", ".join(option.opts + option.secondary_opts)
+    if option.is_flag:
+        return names
+    annotation = option.type_descriptor.annotation
+    is_choice = isinstance(annotation, type) and issubclass(annotation, Enum)
+    value = "{" + ", ".join(each.value for each in annotation) + "}" if is_choice else annotation.__name__.upper()
+    return f"{names} {option.metavar or value}"
+
+
+def _preset(parameter: Any) -> str:
+    """Return what holds when a parameter is left out; empty where its text says so, or nothing does."""
+    if parameter.required:
+        return "required"
+    default = getattr(parameter.default, "value", parameter.default)
+    return "" if default in (None, "", False, ()) or callable(default) else f"`{default}`"
 
 
 def _shown(options: list[Any]) -> list[Any]:

@@ -136,7 +136,8 @@ def _report(made: TrainingSet, target: Path | None, *, as_json: bool) -> None:
     if as_json:
         screen.emit({**summary, "labelled_rows": labelled, "columns": made.table.column_names, "output": written})
         return
-    screen.table("", ("", ""), [*summary.items(), ("labelled rows", labelled), ("written to", written)])
+    kept = [("labelled rows", labelled)] + ([("written to", written)] if written else [])
+    screen.table("", ("", ""), [*summary.items(), *kept])
 
 
 def _summary(digest: str, record: dict[str, Any]) -> dict[str, Any]:

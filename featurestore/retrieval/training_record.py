@@ -50,7 +50,8 @@ def load_record(root: Path, name: str) -> dict[str, Any]:
     """
     found = sorted((root / "records").glob(f"{name}*.json")) if len(name) >= 8 and name.isalnum() else []
     if len(found) != 1:
-        state = "several begin so" if found else "there is no such training set"
+        short = "give its first 8 digits or more" if len(name) < 8 else "there is no such training set"
+        state = "several begin so" if found else short
         raise TrainingRecordError(
             f"training set {name!r}: {state}", where=str(root), mend="list them with: unskew training-set list"
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from traceback import extract_tb
 from typing import Any, Protocol
 
 import numpy as np
@@ -167,6 +168,13 @@ def _definitions(model: Model, rows: TrainingSet, catalog: Catalog, where: str) 
     return service, label
 
 
+def _line_of(model: Model, error: Exception) -> str:
+    """Return the last line of the training function's own file that was running, as ``, models.py:21``."""
+    code = getattr(model.train, "__code__", None)
+    frames = [frame for frame in extract_tb(error.__traceback__) if code and frame.filename == code.co_filename]
+    return f", {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+
+
 def _fit(model: Model, data: TrainingData, *, classifier: bool, where: str) -> Any:
     if classifier and (data.target.all() or not data.target.any()):
         raise TrainingRefused(
@@ -178,7 +186,7 @@ def _fit(model: Model, data: TrainingData, *, classifier: bool, where: str) -> A
         estimator = model.train(data)
     except Exception as error:
         raise TrainingFailed(
-            f"train raised {first_line(error)}", where=where, mend="mend the training function"
+            f"train raised {first_line(error)}", where=where + _line_of(model, error), mend="mend the training function"
         ) from error
     return _checked(estimator, data, classifier=classifier, where=where)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -154,7 +157,17 @@ def _tell_next(folder: Path, url: str, *, once: bool) -> None:
         screen.console(stderr=True).print(f"    -d '{body}'", markup=False)
     screen.say("[bold]what to type next[/]")
     for command in ("doctor", f"models show {MODEL}", f"predictions tail {MODEL}", "history", "serve"):
-        screen.say(f"  unskew {command} --project {folder}")
+        screen.say(f"  {typed_as()} {command} --project {folder}")
+
+
+def typed_as() -> str:
+    """Return what a shell takes for this command: its name, or the path beside our Python if the name is not found."""
+    beside = Path(sys.executable).with_name("unskew")
+    found = shutil.which("unskew")
+    if found is not None or not beside.exists():
+        return "unskew"
+    here = Path.cwd()
+    return shlex.quote(str(beside.relative_to(here) if beside.is_relative_to(here) else beside))
 
 
 def _serve_on(process: subprocess.Popen[str]) -> None:

@@ -150,7 +150,8 @@ def test_a_training_function_that_fails_is_named_and_nothing_registered(run, reg
     with pytest.raises(kind) as caught:
         run(model_of(train))
     assert what in caught.value.what
-    assert caught.value.where == "model model"
+    line = f", test_train.py:{_raise.__code__.co_firstlineno + 1}" if train is _raise else ""
+    assert caught.value.where == "model model" + line
     assert caught.value.mend
     assert registry.models() == ()
 

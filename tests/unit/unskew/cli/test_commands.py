@@ -29,7 +29,7 @@ def test_apply_puts_in_force_once(fresh):
 
 
 def test_apply_refuses_what_breaks_until_it_is_allowed(ready):
-    ready.edit("features.py", '        Count(over="7d"),\n', "")
+    ready.edit("features.py", '        ordering["count_7d"],\n', "")
     told = ready("apply").error()
     assert "breaking" in told["what"]
     assert "--allow-breaking" in told["mend"]
@@ -51,7 +51,7 @@ def test_what_writes_state_needs_the_definitions_in_force(fresh):
 
 
 def test_definitions_that_changed_since_are_refused_by_name(ready):
-    ready.edit("features.py", '        Count(over="28d"),\n', "")
+    ready.edit("features.py", '        ordering["count_28d"],\n', "")
     told = ready("materialise").error()
     assert "customer_ordering" in told["what"] or "next_week_amount" in told["what"]
 
@@ -180,7 +180,7 @@ def test_traffic_moves_by_challenge_promotion_withdrawal_and_rollback(ready):
 
 def changed_in_place(starter):
     """Change the service that the champion was trained on, train version 2 on it and make that the champion."""
-    starter.edit("features.py", '        Count(over="7d"),\n', "")
+    starter.edit("features.py", '        ordering["count_7d"],\n', "")
     starter("apply", "--allow-breaking").json()
     starter("training-set", "build", "--model", MODEL, "--spine", starter.folder / "data" / "spine.parquet").json()
     assert starter("train", MODEL).json()["version"] == 2
@@ -209,7 +209,7 @@ def test_a_route_never_names_a_version_that_the_definitions_in_force_cannot_serv
 
 
 def test_a_champion_that_cannot_be_served_is_not_challenged_or_promoted_again(ready):
-    ready.edit("features.py", '        Count(over="7d"),\n', "")
+    ready.edit("features.py", '        ordering["count_7d"],\n', "")
     ready("apply", "--allow-breaking").json()
     assert ready("promote", MODEL, 1).error()["error"] == "route-refused"
     ready("training-set", "build", "--model", MODEL, "--spine", ready.folder / "data" / "spine.parquet").json()
@@ -336,6 +336,13 @@ def test_find_names_the_statuses_that_the_log_numbers(fresh):
     told = fresh("predictions", "find", "id-1").json()
     assert told["statuses"] == {status.name: status.name.lower() for status in Status}
     assert re.search(r"statuses EXPIRED +expired", fresh.plainly("predictions", "find", "id-1").out)
+
+
+def test_a_digest_that_is_too_short_is_told_so(trained):
+    starter = Starter(trained)
+    digest = starter("training-set", "list").json()["training_sets"][0]["digest"]
+    assert "first 8 digits or more" in starter("training-set", "show", digest[:4]).error()["what"]
+    assert "no such training set" in starter("training-set", "show", "0" * 12).error()["what"]
 
 
 def test_people_read_tables(trained):

@@ -15,12 +15,14 @@ from featurestore.online.base import OnlineStore, Put
 from featurestore.online.envelope import (
     HEAD_BYTES,
     HISTORY,
+    OLDEST,
     STAMP,
     TAIL_BYTES,
     Stamp,
     head,
     refusal,
     seal,
+    stored_stamp,
     unpack_stamp,
 )
 from featurestore.online.keys import HISTORY as HISTORY_KEY
@@ -31,6 +33,13 @@ class AnotherHistory(MaterialisationError):
     """The online store holds rows of another history than the offline store's, or of one that is further on."""
 
     code = "another-history"
+
+
+def stored_run(view: FeatureView, online: OnlineStore) -> Stamp | None:
+    """Return the stamp of the newest completed run of a view in a store; ``None`` if readers would find none."""
+    (nobody,) = online.get_many([ViewKeys(view.row_digest).row(NOBODY)])
+    packed = stored_stamp(nobody)
+    return None if packed == OLDEST else unpack_stamp(packed)
 
 
 class HistoryMark:

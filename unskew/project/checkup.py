@@ -6,28 +6,17 @@ import importlib.util
 import os
 import platform
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
 
 from featurestore.foundation.clock import format_instant
 from featurestore.foundation.errors import UnskewError
+from unskew.project import serving_checkup
+from unskew.project.finding import Finding
 from unskew.project.project import Project
 
-State = Literal["ok", "note", "fail"]
 YEAR_2020_US = 1_577_836_800_000_000
 TRAINING = ("sklearn", "skl2onnx", "onnx")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at: ``note`` is well but worth knowing, ``fail`` stops some command from working."""
-
-    name: str
-    state: State
-    detail: str
-    mend: str | None = None
 
 
 def examine(project: Project) -> list[Finding]:
@@ -39,8 +28,11 @@ def examine(project: Project) -> list[Finding]:
         ("folders", _folders),
         ("definitions", _definitions),
         ("history", _history),
+        ("quarantine", serving_checkup.quarantine),
         ("online store", _online),
+        ("materialised", serving_checkup.materialised),
         ("registry", _registry),
+        ("routes", serving_checkup.routes),
         ("gateway", _gateway),
         ("level", _level),
     )

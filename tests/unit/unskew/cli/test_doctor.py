@@ -48,6 +48,54 @@ def test_an_online_store_that_does_not_answer_fails(ready, free_port):
     assert found["level"]["detail"].startswith("2 in part")
 
 
+def found(starter, name):
+    return [each for each in json.loads(starter("doctor").out)["findings"] if each["name"] == name]
+
+
+def test_a_project_that_serves_says_what_is_routed_and_materialised(trained):
+    starter = Starter(trained)
+    assert [each["state"] for each in found(starter, "routes")] == ["ok"]
+    (told,) = found(starter, "materialised")
+    assert (told["state"], told["detail"]) == (
+        "ok",
+        "customer_ordering: as of 2024-07-01T00:00:00Z, commit 1 of orders",
+    )
+    assert found(starter, "quarantine") == []
+
+
+def test_a_version_on_a_route_that_no_gateway_could_load_fails(ready):
+    ready.edit("features.py", '        ordering["count_7d"],\n', "")
+    ready("apply", "--allow-breaking").json()
+    assert ready("doctor").status == 1
+    (told,) = found(ready, "routes")
+    assert told["state"] == "fail"
+    assert f"{MODEL} version 1" in told["detail"]
+    assert "next_week_amount_inputs" in told["detail"]
+    assert "promote" in told["mend"]
+
+
+def test_a_view_that_was_never_materialised_as_it_is_is_noted(ready):
+    ready.edit("features.py", '        Count(over="7d"),\n', '        Count(over="7d"),\n        Count(over="3d"),\n')
+    ready("apply").json()
+    (told,) = found(ready, "materialised")
+    assert (told["state"], told["mend"]) == ("note", "unskew materialise customer_ordering")
+    assert "never materialised" in told["detail"]
+    ready("materialise").json()
+    assert [each["state"] for each in found(ready, "materialised")] == ["ok"]
+
+
+def test_rows_imported_since_and_rows_set_aside_are_noted(ready):
+    part = ready.folder / "part.csv"
+    header = "order_id,customer_id,timestamp,amount,channel"
+    part.write_text(f"{header}\n90001,7,2024-01-01T10:00:00Z,12.50,app\n90002,7,yesterday,1,app\n")
+    ready("import", "orders", part, "--on-bad", "quarantine").json()
+    (behind,) = found(ready, "materialised")
+    assert (behind["state"], behind["detail"].endswith("commit 1 of orders, which has 2 now")) == ("note", True)
+    (aside,) = found(ready, "quarantine")
+    assert (aside["state"], aside["detail"].startswith("orders: 1 row(s) set aside")) == ("note", True)
+    assert ready("doctor").json()["ok"] is True
+
+
 @pytest.mark.redis
 def test_a_redis_that_evicts_fails(ready, start_redis):
     """Where a row is evicted, its key counts as one without events: values would be wrong, and nobody told."""

@@ -164,7 +164,10 @@ def _key(entity: Any, keys: dict[str, str]) -> Any:
 
 
 def _value(request: Any, inputs: dict[str, str]) -> Any:
-    return _read(request.dtype, inputs[request.name], f"--input {request.name}") if request.name in inputs else None
+    text = inputs.get(request.name)
+    if text is None or (text == "null" and request.dtype.name != "string"):
+        return None
+    return _read(request.dtype, text, f"--input {request.name}")
 
 
 def _read(dtype: Any, text: str, where: str) -> Any:

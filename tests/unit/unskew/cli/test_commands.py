@@ -383,3 +383,13 @@ def test_version_and_init_say_what_they_did(tmp_path):
     assert unskew("version").out.startswith("unskew ")
     told = unskew("init", tmp_path / "new", "--json").json()
     assert {"features.py", "models.py", "unskew.toml", "README.md", "data/orders.csv"} <= set(told["files"])
+
+
+def test_an_input_may_be_null(ready):
+    ready.edit("features.py", "    Int64,\n", "    Float64,\n    Int64,\n    Request,\n")
+    with (ready.folder / "features.py").open("a") as handle:
+        handle.write('more = FeatureService("more", [ordering["count_7d"], Request("km", Float64)])\n')
+    ready("apply").json()
+    for text, value in (("null", None), ("4.5", 4.5)):
+        told = ready("features", "more", "--key", "customer_id=7", "--input", f"km={text}").json()
+        assert told["features"]["km"]["value"] == value

@@ -5,6 +5,7 @@ Run as ``python -m scripts.reference_docs``, or ``make docs``.
 
 import importlib
 import importlib.util
+import json
 import pkgutil
 from collections.abc import Callable, Iterator
 from enum import Enum
@@ -16,6 +17,7 @@ from typing import Any
 from typer.main import get_command
 
 DOCS = Path(__file__).parents[1] / "docs"
+RESULTS = DOCS.parent / "loadtests" / "results"
 STOREYS = ("unskew", "lifecycle", "gateway", "featurestore")
 WRITTEN = "<!-- Written by `make docs` from the code: change it there. -->"
 
@@ -86,7 +88,31 @@ def render_metrics() -> str:
     return _page(head, "| metric | kind | unit | labels | meaning |\n|---|---|---|---|---|\n" + "\n".join(rows))
 
 
+def render_benchmarks() -> str:
+    """Return docs/benchmarks.md from the stored results."""
+    head = (
+        "# Benchmarks\n\nWhat the committed benchmarks measured last, from `loadtests/results/`. Machines are noisy: "
+        "a ratio is of one run, ours over\ntheirs in speed, so that more is better; seconds are medians. "
+        "`loadtests/README.md` says how each job is measured and why it is fair."
+    )
+    return _page(head, *(_benchmark(path) for path in sorted(RESULTS.glob("*.json"))))
+
+
+def _benchmark(path: Path) -> str:
+    result = json.loads(path.read_text(encoding="utf-8"))
+    versions = ", ".join(f"{name} {version}" for name, version in sorted(result["versions"].items()))
+    about = f"`make bench-{path.stem}` on {result['machine']['cores']} cores: {versions}."
+    ratios = _figures("ratio", {**result["ratios"], **result.get("other_ratios", {})}, ".2f")
+    return "\n\n".join([f"## {path.stem}", about, ratios, _figures("seconds", result["median_seconds"], ".3f")])
+
+
+def _figures(column: str, figures: dict[str, float], digits: str) -> str:
+    rows = "\n".join(f"| `{name}` | {figure:{digits}} |" for name, figure in figures.items())
+    return f"| figure | {column} |\n|---|---|\n{rows}"
+
+
 DOCUMENTS: dict[str, tuple[str, Callable[[], str]]] = {
+    "benchmarks.md": ("featurestore.offline.point_in_time", render_benchmarks),
     "cli.md": ("unskew.cli.main", render_cli),
     "errors.md": ("featurestore.foundation.errors", render_errors),
     "metrics.md": ("gateway.observability.metrics", render_metrics),

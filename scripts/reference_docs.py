@@ -38,7 +38,8 @@ def render_errors() -> str:
     head = (
         "# Errors\n\nEach error says what is wrong, where, and the mend. Its code is stable: programs may rely on it. "
         "Over HTTP it is\nthe member `code` of an `application/problem+json` body (RFC 9457), whose member "
-        "`error` is the whole message as one text;\nof a command with `--json` it is the member `error` of the object on stderr."
+        "`error` is the whole message as one text;\nof a command with `--json` it is the member `error` "
+        "of the object on stderr."
     )
     rows = [
         f"| `{vars(error)['code']}` | {vars(error).get('status', '')} | `{error.__name__}` | {_summary(error)} |"

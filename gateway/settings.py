@@ -61,7 +61,8 @@ class OnlineSection(_Section):
     """[online]: current values."""
 
     url: _Text = Field(
-        default="lmdb:.unskew/online", description="`lmdb:<folder>` or `redis://host:port/db` (`memory://` within one process: tests)"
+        default="lmdb:.unskew/online",
+        description="`lmdb:<folder>` or `redis://host:port/db` (`memory://` within one process: tests)",
     )
 
 

@@ -118,7 +118,7 @@ class RedisStore:
         try:
             return action()
         except RedisError as error:
-            if "OOM command not allowed" in str(error):
+            if "command not allowed when used memory > 'maxmemory'" in str(error):
                 mend = "raise its maxmemory, or remove what is not needed"
                 raise OnlineStoreUnavailable("Redis is out of memory", where=self.name, mend=mend) from error
             mend = "check that the server runs and the URL is right"

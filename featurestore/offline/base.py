@@ -45,10 +45,7 @@ class OfflineStore(Protocol):
         ...
 
     def view_rows(self, view: FeatureView, s: int) -> ViewRows:
-        """Return the view's rows of all keys, read once for many questions; they are held in memory.
-
-        About 60 bytes per event version and aggregated column.
-        """
+        """Return the view's rows of all keys, read once for many questions; they are held in memory."""
         ...
 
     def features_at(self, view: FeatureView, keys: Column, instants_us: NDArray[np.int64], s: int) -> ViewFrame:

@@ -59,10 +59,10 @@ def _ranks(instants: Integers, wanted: Integers) -> Integers:
     return ranks
 
 
-def _axis(n_codes: int, edges: list[Integers], *, rank_always: bool) -> Axis:
+def _axis(n_codes: int, edges: list[Integers]) -> Axis:
     start = min(int(edge.min()) for edge in edges)
     width = max(int(edge.max()) for edge in edges) - start + 2
-    if n_codes * width < AXIS_LIMIT and not rank_always:
+    if n_codes * width < AXIS_LIMIT:
         return Axis(start, width, None)
     instants = np.sort(np.concatenate(edges))
     instants = instants[np.append(True, instants[1:] != instants[:-1])]
@@ -78,18 +78,16 @@ class Timeline:
         The versions, at least one.
     windows_us
         Lengths of the windows whose edges are wanted, microseconds.
-    rank_always
-        Pack by rank even where the plain form fits; for tests.
     """
 
-    def __init__(self, rows: EventRows, windows_us: tuple[int, ...], *, rank_always: bool = False) -> None:
+    def __init__(self, rows: EventRows, windows_us: tuple[int, ...]) -> None:
         self.rows = rows
         self.windows_us = windows_us
         leaves = {window: window_leaves(rows.event_us, rows.leave_us, window) for window in windows_us}
         self.seen = {window: leave > rows.enter_us for window, leave in leaves.items()}
         self.replaced = np.flatnonzero(rows.leave_us < NEVER_US)
         edges = [rows.enter_us, *leaves.values(), rows.leave_us[self.replaced]]
-        self._axis = _axis(len(rows.keys), [edge for edge in edges if len(edge)], rank_always=rank_always)
+        self._axis = _axis(len(rows.keys), [edge for edge in edges if len(edge)])
         self.enter = self._axis.pack(rows.codes, rows.enter_us)
         self.leave = {window: self._axis.pack(rows.codes, leave) for window, leave in leaves.items()}
         self.replaced_leave = self._axis.pack(rows.codes[self.replaced], rows.leave_us[self.replaced])

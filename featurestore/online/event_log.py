@@ -4,10 +4,10 @@ A log is one or more **chunks**, each sealed in an envelope of its own that says
 appended without rewriting what is there. A chunk's body::
 
     4         m, number of versions
-    1         how enters are kept: 0 as int64 each, 1 equal to the event timestamps
+    1         how availables are kept: 0 as int64 each, 1 equal to the event timestamps
     1         how leaves are kept: 0 as int64 each, 2 never
     2         zeros
-    8 m       event timestamps, then enters and leaves where they are kept as int64
+    8 m       event timestamps, then availables and leaves where they are kept as int64
     per column, in the order given to the codec:
       ⌈m/8⌉   null bits
       ...     m values of 8 (int64, float64, timestamp, decimal), 4 (float32) or 1 byte (bool); of a string m lengths of
@@ -57,10 +57,10 @@ class LogCodec:
 
     def encode(self, log: EventLog, stamp: Stamp) -> bytes:
         """Return a log of one chunk."""
-        enters = _AS_EVENT if np.array_equal(log.enter_us, log.event_us) else _EACH
+        availables = _AS_EVENT if np.array_equal(log.available_us, log.event_us) else _EACH
         leaves = _NEVER if (log.leave_us == NEVER_US).all() else _EACH
-        parts = [_COUNTS.pack(len(log), enters, leaves), _int64(log.event_us)]
-        parts += [_int64(log.enter_us)] if enters == _EACH else []
+        parts = [_COUNTS.pack(len(log), availables, leaves), _int64(log.event_us)]
+        parts += [_int64(log.available_us)] if availables == _EACH else []
         parts += [_int64(log.leave_us)] if leaves == _EACH else []
         for name, dtype in self._columns:
             parts += _pack_column(log.columns[name], dtype)
@@ -101,13 +101,13 @@ class LogCodec:
 
     def _read_chunk(self, chunk: bytes) -> EventLog:
         reader = _Reader(chunk, self._where)
-        m, enters, leaves = _COUNTS.unpack(reader.take(_COUNTS.size))
+        m, availables, leaves = _COUNTS.unpack(reader.take(_COUNTS.size))
         event_us = reader.array(np.dtype(np.int64), m)
-        enter_us = event_us if enters == _AS_EVENT else reader.array(np.dtype(np.int64), m)
+        available_us = event_us if availables == _AS_EVENT else reader.array(np.dtype(np.int64), m)
         leave_us = np.full(m, NEVER_US) if leaves == _NEVER else reader.array(np.dtype(np.int64), m)
         columns = {name: _read_column(reader, dtype, m) for name, dtype in self._columns}
         reader.end()
-        return EventLog(event_us, enter_us, leave_us, columns)
+        return EventLog(event_us, available_us, leave_us, columns)
 
 
 class _Reader:
@@ -176,7 +176,7 @@ def _joined(logs: Sequence[EventLog]) -> EventLog:
     }
     return EventLog(
         np.concatenate([log.event_us for log in logs]),
-        np.concatenate([log.enter_us for log in logs]),
+        np.concatenate([log.available_us for log in logs]),
         np.concatenate([log.leave_us for log in logs]),
         columns,
     )

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featurestore.foundation.errors import SemanticsError
-from featurestore.semantics.interval import NEVER_US
+from featurestore.semantics.interval import NEVER_US, enters
 from featurestore.semantics.value import Column, DType, Float64, Int64, null_column
 
 UNREPRESENTABLE = 2.0**62
@@ -132,15 +132,32 @@ class EventLog:
 
     A version is visible at t when ``enter_us <= t < leave_us``; it is in a window of length W when also
     ``event_us > t - W``. Tombstones are not in the log: they only end the versions before them.
+
+    Attributes
+    ----------
+    event_us, available_us, leave_us
+        When it happened, when it could first be seen, and when a later version of its event took its place
+        (`NEVER_US`: never), microseconds UTC, int64.
+    columns
+        The values that aggregates are computed over.
+    ids
+        A number per version that tells its event, uint64, alike for all versions of one event; ``None`` where nobody
+        will have to find an event again.
     """
 
     event_us: NDArray[np.int64]
-    enter_us: NDArray[np.int64]
+    available_us: NDArray[np.int64]
     leave_us: NDArray[np.int64]
     columns: Mapping[str, Column]
+    ids: NDArray[np.uint64] | None = None
 
     def __len__(self) -> int:
         return len(self.event_us)
+
+    @property
+    def enter_us(self) -> NDArray[np.int64]:
+        """When each version becomes visible: ``max(event_timestamp, available_at)``."""
+        return enters(self.event_us, self.available_us)
 
 
 def fixed_point(values: NDArray[Any], scale: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -189,11 +206,12 @@ def next_change_us(log: EventLog, windows_us: Iterable[int], t_us: int) -> int:
 
     `NEVER_US` if there is none. The passing of a TTL is no change: it is applied at the read.
     """
-    seen = log.enter_us < log.leave_us
-    edges = [log.enter_us[seen], log.leave_us[seen]]
+    enter_us = log.enter_us
+    seen = enter_us < log.leave_us
+    edges = [enter_us[seen], log.leave_us[seen]]
     for window_us in windows_us:
         out = log.event_us + window_us
-        edges.append(out[(log.enter_us < out) & (out < log.leave_us)])
+        edges.append(out[(enter_us < out) & (out < log.leave_us)])
     instants = np.concatenate(edges)
     later = instants[instants > t_us]
     return int(later.min()) if len(later) else NEVER_US

@@ -33,24 +33,25 @@ ITEMS = st.tuples(
 CODEC = LogCodec("spending", DIGEST, list(COLUMNS.items()))
 
 
-def log_of(event_us, enter_us, leave_us, items):
+def log_of(event_us, available_us, leave_us, items):
     columns = {name: column(dtype, [item[i] for item in items]) for i, (name, dtype) in enumerate(COLUMNS.items())}
-    event, enter, leave = (np.array(part, dtype=np.int64) for part in (event_us, enter_us, leave_us))
-    return EventLog(event, enter, leave, columns)
+    event, available, leave = (np.array(part, dtype=np.int64) for part in (event_us, available_us, leave_us))
+    return EventLog(event, available, leave, columns)
 
 
 @st.composite
 def logs(draw: st.DrawFn) -> EventLog:
     m = draw(st.integers(0, 9))
     event_us = draw(st.lists(INT64, min_size=m, max_size=m))
-    enter_us = draw(st.just(event_us) | st.lists(INT64, min_size=m, max_size=m))
+    available_us = draw(st.just(event_us) | st.lists(INT64, min_size=m, max_size=m))
     leave_us = draw(st.just([NEVER_US] * m) | st.lists(INT64, min_size=m, max_size=m))
-    return log_of(event_us, enter_us, leave_us, draw(st.lists(ITEMS, min_size=m, max_size=m)))
+    return log_of(event_us, available_us, leave_us, draw(st.lists(ITEMS, min_size=m, max_size=m)))
 
 
 def same(left, right):
     instants = all(
-        getattr(left, name).tolist() == getattr(right, name).tolist() for name in ("event_us", "enter_us", "leave_us")
+        getattr(left, name).tolist() == getattr(right, name).tolist()
+        for name in ("event_us", "available_us", "leave_us")
     )
     return instants and all(identical(left.columns[name], right.columns[name]).all() for name in COLUMNS)
 
@@ -73,7 +74,7 @@ def joined(first, second):
     items = [list(zip(*[log.columns[name].to_pylist() for name in COLUMNS], strict=True)) for log in (first, second)]
     return log_of(
         first.event_us.tolist() + second.event_us.tolist(),
-        first.enter_us.tolist() + second.enter_us.tolist(),
+        first.available_us.tolist() + second.available_us.tolist(),
         first.leave_us.tolist() + second.leave_us.tolist(),
         items[0] + items[1],
     )

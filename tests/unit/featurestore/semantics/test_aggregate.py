@@ -31,6 +31,13 @@ def _value(kind: Kind, log: EventLog, t_us: int, window_us: int | None = 25, sca
     return finalise(aggregate, state_at(log, aggregate, t_us))[0].to_pylist()[0]
 
 
+def test_a_version_is_visible_once_it_has_happened_and_is_available() -> None:
+    event, available = np.array([10, 30]), np.array([20, 5])
+    log = EventLog(event, available, np.array([NEVER_US] * 2), {"x": column(Int64, [1, 2])})
+    assert log.enter_us.tolist() == [20, 30]
+    assert [_value(Kind.SUM, log, t, 100) for t in (19, 20, 29, 30)] == [None, 1, 1, 3]
+
+
 def test_each_aggregate_over_a_window() -> None:
     log = _log(Decimal(2), [125, None, 250, 250])
     expected = {

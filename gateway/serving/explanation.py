@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from featurestore.foundation.clock import SECOND
+from featurestore.semantics.json_value import writer
 from featurestore.semantics.model_input import InputFeature, InputSpec
 from featurestore.semantics.status import Status
 from featurestore.semantics.value import Column, Int64, null_column
 from gateway.serving.feature_fetch import FeatureFrame
-from gateway.serving.json_value import writer
 
 STATUS_NAMES = {status.value: status.name.lower() for status in Status}
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from featurestore.definitions import FeatureService
 from featurestore.foundation.errors import DefinitionError
+from featurestore.semantics.json_value import write_output
 from featurestore.semantics.model_input import ModelInput, assemble
 from featurestore.semantics.value import Column
 from gateway.errors import FeaturesMissing, ModelFailed, RequestError, StoreUnavailable
@@ -23,7 +24,6 @@ from gateway.predictionlog.writer import PredictionLog
 from gateway.serving.ask import Answer, Ask
 from gateway.serving.explanation import explain
 from gateway.serving.feature_fetch import FeatureFetch, FeatureFrame
-from gateway.serving.json_value import write_output
 from gateway.serving.log_batch import log_batch
 from gateway.serving.prediction_id import prediction_id
 

@@ -16,9 +16,9 @@ from typing import Any, Literal, NoReturn
 from featurestore.definitions import FeatureService
 from featurestore.foundation.errors import OnlineStoreError
 from featurestore.online.keys import key_encoder
+from featurestore.semantics.json_value import UnreadableValue, reader, shown
 from featurestore.semantics.value import DType
 from gateway.errors import ModelLoadError, RequestInvalid, RequestTooLarge
-from gateway.serving.json_value import UnreadableValue, reader, shown
 
 _SINGLE = ("keys", "inputs", "options")
 _BATCH = ("rows", "options")

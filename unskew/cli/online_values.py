@@ -122,9 +122,9 @@ def read(
 ) -> dict[str, Any]:
     """Return value, status and age of every output of a service for one row, and the instant read at."""
     from featurestore.retrieval.online_features import OnlineFeatures
+    from featurestore.semantics.json_value import writer
     from featurestore.semantics.status import Status
     from featurestore.semantics.value import column
-    from gateway.serving.json_value import writer
 
     rows = {view.entity.name: [_key(view.entity, keys)] for view in service.views}
     given = {request.name: column(request.dtype, [_value(request, inputs)]) for request in service.requests}
@@ -174,7 +174,7 @@ def _read(dtype: Any, text: str, where: str) -> Any:
     """Read a value as the gateway would read it from JSON; texts need no quotes here."""
     import json
 
-    from gateway.serving.json_value import UnreadableValue, reader
+    from featurestore.semantics.json_value import UnreadableValue, reader
 
     try:
         plain = text if dtype.name in ("string", "timestamp") else json.loads(text)

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pyarrow as pa
 
-from gateway.serving.json_value import writer
+from featurestore.semantics.json_value import writer
 from unskew.demo.stages import MODEL
 from unskew.errors import DemoFailed
 from unskew.project.project import Project

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from featurestore.semantics.json_value import FLOAT32_MAX, UnreadableValue, reader, shown, write_output, writer
 from featurestore.semantics.value import Bool, Decimal, Float32, Float64, Int64, String, Timestamp
-from gateway.serving.json_value import FLOAT32_MAX, UnreadableValue, reader, shown, write_output, writer
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 

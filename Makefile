@@ -6,7 +6,7 @@ DEMO_ARGS ?=
 PYTEST_ARGS ?=
 UV_ARGS ?=
 
-.PHONY: help setup check test demo bench-pit constraints docs fmt clean
+.PHONY: help setup check test demo demo-live bench-pit bench-ingest constraints docs fmt clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,8 +27,15 @@ test: setup ## every test; Redis comes from the machine or from PyPI
 demo: setup ## retail events to a served prediction (DEMO_ARGS=--once to stop after the requests)
 	@$(BIN)/unskew demo $(DEMO_ARGS)
 
+demo-live: setup ## a month replayed as if live, then audited: on LMDB, and on a Redis of its own
+	@$(BIN)/unskew demo --live $(DEMO_ARGS)
+	@$(BIN)/python -m scripts.with_redis $(BIN)/unskew demo --live --directory unskew-demo-live-redis --online {url} $(DEMO_ARGS)
+
 bench-pit: setup ## the point-in-time join against three others; writes loadtests/results/
 	$(BIN)/python -m loadtests.pit.run
+
+bench-ingest: setup ## events in, realtime reads out, beside the raw stream; writes loadtests/results/
+	$(BIN)/python -m loadtests.ingest.run
 
 constraints: setup ## complete constraints.txt for pyproject.toml (UV_ARGS=--upgrade for newer versions)
 	bash scripts/constraints.sh $(UV_ARGS)

@@ -17,18 +17,37 @@ Online = Annotated[
     str | None,
     typer.Option("--online", metavar="URL", help="As redis://127.0.0.1:6379/0. Default: the embedded LMDB."),
 ]
-Directory = Annotated[Path, typer.Option("--directory", metavar="DIR", help="Where to make the project.")]
+Directory = Annotated[
+    Path | None, typer.Option("--directory", metavar="DIR", help="Where to make the project. Default: unskew-demo.")
+]
+Live = Annotated[
+    bool, typer.Option("--live", help="Replay a month as if live, then audit what was served; starts anew each time.")
+]
+Predictions = Annotated[
+    int, typer.Option("--predictions", metavar="N", min=1, help="With --live: predictions to ask for, at least.")
+]
 
 
 def demo(
-    *, once: Once = False, online: Online = None, directory: Directory = Path("unskew-demo"), as_json: JsonFlag = False
+    *,
+    once: Once = False,
+    live: Live = False,
+    online: Online = None,
+    directory: Directory = None,
+    predictions: Predictions = 56_000,
+    as_json: JsonFlag = False,
 ) -> None:
     """Make the retail project, train, promote and serve its model, and ask it; the last line on stdout is JSON."""
-    from unskew.demo.demo import run_demo
+    from unskew.demo.demo import DEFAULT_FOLDER, run_demo
+    from unskew.demo.live import DEFAULT_LIVE_FOLDER, run_live_demo
 
     signal.signal(signal.SIGTERM, _interrupt)
+    if live:
+        folder = directory or DEFAULT_LIVE_FOLDER
+        run_live_demo(folder=folder, online=online, predictions=predictions, report=screen.emit)
+        return
     try:
-        run_demo(folder=directory, online=online, once=once, report=screen.emit, quiet=as_json)
+        run_demo(folder=directory or DEFAULT_FOLDER, online=online, once=once, report=screen.emit, quiet=as_json)
     except KeyboardInterrupt:
         if once:
             raise

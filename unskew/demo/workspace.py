@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 from featurestore.foundation.canonical import bytes_digest
@@ -13,6 +14,7 @@ from unskew.project.examples import example_files, write_files
 EXAMPLE = "retail"
 EMBEDDED = "lmdb:.unskew/online"
 STEP = "project"
+LIVE_CLOCK = "shared:.unskew/clock"
 
 
 def open_workspace(folder: Path) -> Stamps:
@@ -29,6 +31,25 @@ def open_workspace(folder: Path) -> Stamps:
         raise DemoFailed(
             f"{folder} holds something that is not the demo's", mend="name another folder: unskew demo --directory DIR"
         )
+    return stamps
+
+
+def open_live_workspace(folder: Path, online: str | None) -> Stamps:
+    """Make the project of the live demo anew, its clock one that is set; return its stamps.
+
+    Raises
+    ------
+    DemoFailed
+        If the folder holds something that is not a demo's; nothing was written.
+    """
+    open_workspace(folder)
+    if folder.exists():
+        shutil.rmtree(folder)
+    files = example_files(EXAMPLE)
+    files["unskew.toml"] = with_clock(with_online_url(files["unskew.toml"], online or EMBEDDED), LIVE_CLOCK)
+    write_files(files, folder)
+    stamps = Stamps(folder / ".unskew" / "demo.json")
+    stamps.note(STEP, {}, {})
     return stamps
 
 
@@ -53,3 +74,8 @@ def with_online_url(settings: bytes, url: str) -> bytes:
     """Return the text of an `unskew.toml` with another online store."""
     quoted = url.replace("\\", "\\\\").replace('"', '\\"')
     return re.sub(rb'(?m)^url = "[^"]*"', lambda _: f'url = "{quoted}"'.encode(), settings, count=1)
+
+
+def with_clock(settings: bytes, clock: str) -> bytes:
+    """Return the text of an `unskew.toml` with another clock."""
+    return re.sub(rb'(?m)^now = "[^"]*"', lambda _: f'now = "{clock}"'.encode(), settings, count=1)

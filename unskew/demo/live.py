@@ -24,7 +24,7 @@ from unskew.demo.live_traffic import Traffic, run_traffic
 from unskew.demo.replay import Replay, plan_replay, split_history
 from unskew.demo.stages import Told
 from unskew.demo.stamps import Stamps
-from unskew.demo.workspace import open_live_workspace
+from unskew.demo.workspace import EMBEDDED, open_live_workspace
 from unskew.errors import DemoFailed
 from unskew.project import screen
 from unskew.project.project import Project
@@ -70,7 +70,9 @@ def run_live_demo(
     with serving(folder) as (url, _):
         traffic = narrator.stage_with("replay", lambda: _replay(url, replay, clock, predictions))
     status, audit = narrator.stage_with("audit", lambda: _audit(folder))
-    summary = _summary(replay, traffic, audit, folder, online, narrator)
+    timings = {**narrator.seconds, "total": round(sum(narrator.seconds.values()), 3)}
+    place = {"online": online or EMBEDDED, "directory": str(folder), "timings": timings}
+    summary = _summary(replay, traffic, audit) | place
     report(summary)
     if status:
         raise DemoFailed("the audit found values that were not served as history says", where=str(folder))
@@ -126,16 +128,8 @@ def _mismatches(audit: dict[str, Any]) -> int:
     return int(audit["compared"]) - int(audit["equal"])
 
 
-def _summary(
-    replay: Replay,
-    traffic: Traffic,
-    audit: dict[str, Any],
-    folder: Path,
-    online: str | None,
-    narrator: Narrator,
-) -> dict[str, Any]:
+def _summary(replay: Replay, traffic: Traffic, audit: dict[str, Any]) -> dict[str, Any]:
     return {
-        "online": online or "lmdb",
         "events": traffic.events,
         "late": replay.late,
         "corrected": replay.corrected,
@@ -144,6 +138,4 @@ def _summary(
         "equal": audit["equal"],
         "mismatches": _mismatches(audit),
         "audit": audit,
-        "directory": str(folder),
-        "timings": {**narrator.seconds, "total": round(sum(narrator.seconds.values()), 3)},
     }

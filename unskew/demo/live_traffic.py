@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import httpx
+import numpy as np
 
 from unskew.demo.replay import SEED, Replay, Tick
 from unskew.demo.stages import MODEL
@@ -18,7 +18,6 @@ ASKERS = 4
 """Applications that ask at once, each for `BATCH_ROWS` households at a time."""
 BATCH_ROWS = 16
 TIMEOUT_S = 60.0
-PAUSE_S = 0.002
 PATH = f"/v1/models/{MODEL}/predict"
 EVENTS = "/v1/events/baskets"
 
@@ -41,6 +40,13 @@ class Traffic:
     delayed: int = 0
     ended: bool = False
     errors: list[str] = field(default_factory=list)
+    answered: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def reach(self, predictions: float) -> None:
+        """Wait until so many predictions were answered, or one was not."""
+        while self.predictions < predictions and not self.errors:
+            self.answered.clear()
+            await self.answered.wait()
 
 
 def run_traffic(
@@ -73,8 +79,7 @@ async def _run(
             for done, tick in enumerate(replay.ticks, start=1):
                 clock.set(tick.until_us)
                 await _send(client, tick, traffic)
-                while traffic.predictions * len(replay.ticks) < wanted * done and not traffic.errors:
-                    await asyncio.sleep(PAUSE_S)
+                await traffic.reach(wanted * done / len(replay.ticks))
                 progress(done, len(replay.ticks))
                 _raise_errors(traffic)
         finally:
@@ -98,24 +103,22 @@ async def _send(client: httpx.AsyncClient, tick: Tick, traffic: Traffic) -> None
 
 
 async def _ask(client: httpx.AsyncClient, households: Sequence[int], traffic: Traffic, number: int) -> None:
-    chance = random.Random(SEED + number)
+    chance = np.random.default_rng(SEED + number)
     while not traffic.ended and not traffic.errors:
+        asked = zip(chance.choice(households, BATCH_ROWS), chance.integers(1, 20_000, BATCH_ROWS), strict=True)
         rows = [
-            {
-                "keys": {"household_id": chance.choice(households)},
-                "inputs": {"basket_value": chance.randrange(1, 20_000) / 100},
-            }
-            for _ in range(BATCH_ROWS)
+            {"keys": {"household_id": int(household)}, "inputs": {"basket_value": int(cents) / 100}}
+            for household, cents in asked
         ]
         try:
             answer = await client.post(PATH, json={"rows": rows})
         except httpx.HTTPError as error:
             traffic.errors.append(f"{PATH}: {error!r}")
-            return
-        if answer.status_code != httpx.codes.OK:
-            traffic.errors.append(str(_unexpected(answer)))
-            return
-        traffic.predictions += BATCH_ROWS
+        else:
+            if answer.status_code != httpx.codes.OK:
+                traffic.errors.append(str(_unexpected(answer)))
+            traffic.predictions += BATCH_ROWS
+        traffic.answered.set()
 
 
 def _raise_errors(traffic: Traffic) -> None:

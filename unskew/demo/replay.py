@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -10,6 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -64,18 +64,20 @@ def plan_replay(baskets: Path, cut_us: int, seed: int = SEED) -> Replay:
     """Return the receipts from an instant on as they arrive; the same file and seed give the same replay."""
     table = pq.read_table(baskets)
     rows = table.filter(pc.greater_equal(table["timestamp"], pa.scalar(cut_us, INSTANT))).to_pylist()
-    chance = random.Random(seed)
+    chance = np.random.default_rng(seed)
     late = corrected = 0
     arrivals: list[Arrival] = []
     for row in rows:
         happened_us = _micros(row)
         is_late = chance.random() < LATE_FRACTION
-        arrives_us = happened_us + (chance.randrange(MINUTE, LATEST_ARRIVAL_US) if is_late else 0)
+        arrives_us = happened_us + (int(chance.integers(MINUTE, LATEST_ARRIVAL_US)) if is_late else 0)
         late += is_late
         arrivals.append(Arrival(arrives_us, _as_json(row)))
         if chance.random() < CORRECTED_FRACTION:
             corrected += 1
-            arrivals.append(Arrival(arrives_us + chance.randrange(HOUR, 2 * DAY), _as_json(_corrected(row, chance))))
+            arrivals.append(
+                Arrival(arrives_us + int(chance.integers(HOUR, 2 * DAY)), _as_json(_corrected(row, chance)))
+            )
     arrivals.sort(key=lambda each: each.at_us)
     households = sorted({row["household_id"] for row in table.select(["household_id"]).to_pylist()})
     return Replay(list(_ticks(arrivals)), len(rows), late, corrected, households)
@@ -86,11 +88,11 @@ def _ticks(arrivals: list[Arrival]) -> Iterator[Tick]:
         yield Tick((number + 1) * TICK_US, [each.row for each in members])
 
 
-def _corrected(row: dict[str, Any], chance: random.Random) -> dict[str, Any]:
+def _corrected(row: dict[str, Any], chance: np.random.Generator) -> dict[str, Any]:
     """Return the receipt with a coupon that was forgotten, or an hour that was wrong."""
     if chance.random() < 0.5:
-        return {**row, "coupon_disc": row["coupon_disc"] + Decimal(chance.randrange(1, 500)) / 100}
-    return {**row, "timestamp": row["timestamp"] - chance.choice([1, 2, 3]) * (_HOUR)}
+        return {**row, "coupon_disc": row["coupon_disc"] + Decimal(int(chance.integers(1, 500))) / 100}
+    return {**row, "timestamp": row["timestamp"] - int(chance.integers(1, 4)) * _HOUR}
 
 
 def _micros(row: dict[str, Any]) -> int:

@@ -13,11 +13,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from featurestore.foundation.clock import Clock, open_clock
+from featurestore.foundation.clock import Clock, open_clock, parse_duration
 from featurestore.foundation.errors import ClockError
 from gateway.errors import SettingsError
 
@@ -31,7 +31,23 @@ def _whole_number(value: object) -> object:
     return value
 
 
+def _number(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("a number is wanted")  # noqa: TRY004 - pydantic reports ValueError
+    return value
+
+
+def _duration(text: str) -> str:
+    try:
+        parse_duration(text)
+    except ClockError as error:
+        raise ValueError(error.what) from None
+    return text
+
+
 _Count = Annotated[int, BeforeValidator(_whole_number)]
+_Seconds = Annotated[float, BeforeValidator(_number), Field(gt=0, allow_inf_nan=False)]
+_Duration = Annotated[str, AfterValidator(_duration)]
 _Text = Annotated[str, Field(min_length=1)]
 
 
@@ -73,6 +89,51 @@ class RegistrySection(_Section):
     artifacts: Path = Field(default=Path(".unskew/artifacts"), description="folder of content-addressed ONNX files")
 
 
+class IngestionSection(_Section):
+    """[ingestion]: events, from the request to the stores."""
+
+    stream: Path = Field(
+        default=Path(".unskew/stream"),
+        description="folder of the events' journals; unused when `[online]` is a Redis",
+    )
+    dead_letters: Path = Field(default=Path(".unskew/dead-letters"), description="folder of rows that were refused")
+    program: Literal["serve", "alone"] = Field(
+        default="serve",
+        description="who starts the ingest program: `serve` with the gateway, `alone` you, by `unskew stream run`",
+    )
+    body_limit_bytes: _Count = Field(default=8_388_608, ge=1, description="largest body of an events request, in bytes")
+    request_limit_rows: _Count = Field(default=10_000, ge=1, description="most events in one request")
+    in_flight_limit_bytes: _Count = Field(
+        default=67_108_864,
+        ge=1,
+        description="bytes of events requests that a gateway holds at once; beyond it 429 with Retry-After",
+    )
+    backlog_limit_rows: _Count = Field(
+        default=200_000,
+        ge=1,
+        description="events of a source that may wait for the ingest program; beyond it 429 with Retry-After",
+    )
+    commit_rows: _Count = Field(default=4_096, ge=1, description="most events in one commit")
+    history_interval_s: _Seconds = Field(
+        default=30, description="the time after which commits are written to history, in s"
+    )
+    lateness: _Duration = Field(
+        default="7d",
+        description="how long after the longest window of its source an event can still be corrected exactly online",
+    )
+    cache_bytes: _Count = Field(
+        default=268_435_456, ge=0, description="memory that the ingest program may fill with logs of keys, in bytes"
+    )
+    lease_ttl_s: _Seconds = Field(
+        default=5, description="the time after which another ingest program takes over from one that died, in s"
+    )
+
+    @property
+    def lateness_us(self) -> int:
+        """``lateness`` in microseconds."""
+        return parse_duration(self.lateness)
+
+
 class PredictionsSection(_Section):
     """[predictions]: the log of what was answered."""
 
@@ -111,7 +172,10 @@ class GatewaySection(_Section):
 class ClockSection(_Section):
     """[clock]: what time it is for every command."""
 
-    now: _Text = Field(default="system", description='`"system"`, `"fixed:<instant>"` or `"from:<instant>"`')
+    now: _Text = Field(
+        default="system",
+        description='`"system"`, `"fixed:<instant>"`, `"from:<instant>"`, or `"shared:<file>"`, which a replay sets',
+    )
 
 
 class Settings(BaseSettings):
@@ -125,6 +189,7 @@ class Settings(BaseSettings):
     offline: OfflineSection = OfflineSection()
     online: OnlineSection = OnlineSection()
     registry: RegistrySection = RegistrySection()
+    ingestion: IngestionSection = IngestionSection()
     predictions: PredictionsSection = PredictionsSection()
     gateway: GatewaySection = GatewaySection()
     clock: ClockSection = ClockSection()
@@ -162,6 +227,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "offline": OfflineSection,
     "online": OnlineSection,
     "registry": RegistrySection,
+    "ingestion": IngestionSection,
     "predictions": PredictionsSection,
     "gateway": GatewaySection,
     "clock": ClockSection,
@@ -285,12 +351,15 @@ def _reason(message: str) -> str:
 def _resolve(settings: Settings) -> Settings:
     root = settings.file.parent
     changes: dict[str, Any] = {}
-    for name in ("project", "offline", "online", "registry", "predictions"):
+    for name in ("project", "offline", "online", "registry", "ingestion", "predictions"):
         section: BaseModel = getattr(settings, name)
         resolved = {
             key: root / value for key, value in section.__dict__.items() if isinstance(value, Path)
         } | _absolute_url(section, root)
         changes[name] = section.model_copy(update=resolved)
+    kind, _, file = settings.clock.now.partition(":")
+    if kind == "shared" and file:
+        changes["clock"] = ClockSection(now=f"shared:{root / file}")
     return settings.model_copy(update=changes)
 
 

@@ -7,9 +7,14 @@ stop-watch uses ``time.monotonic`` or ``time.perf_counter``.
 
 from __future__ import annotations
 
+import mmap
+import os
 import re
+import secrets
+import struct
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Protocol
 
 from featurestore.foundation.errors import ClockError
@@ -33,6 +38,7 @@ _INSTANT = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.(?P<decimals>\d+))?(?P<zone>[Zz]|[+-]\d\d:\d\d)?", re.ASCII
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_WORD = struct.Struct("=q")
 
 
 class Clock(Protocol):
@@ -78,17 +84,86 @@ class StartedClock:
         return self._start_us + (time.monotonic_ns() - self._began_ns) // 1_000
 
 
+class SharedClock:
+    """A clock in a file of 8 bytes, which many processes read and one sets: a replay's time, in each of its programs.
+
+    A set is seen by the next read of every process, whole: the file is mapped into memory, and an instant is one
+    machine word. The file must stay where it is while it is used. Nothing is synced; after a power cut set it anew.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._mapped: memoryview | None = None
+        self._writable = False
+
+    def now_us(self) -> int:
+        """Return the instant last set by any process.
+
+        Raises
+        ------
+        ClockError
+            If the file is missing, or is no clock.
+        """
+        return self._instant(write=False)[0]
+
+    def set(self, instant_us: int) -> None:
+        """Move the clock to ``instant_us``, for everybody; makes file and folder if they are missing."""
+        if not self._path.exists():
+            self._make(instant_us)
+        self._instant(write=True)[0] = instant_us
+
+    def _instant(self, *, write: bool) -> memoryview:
+        if self._mapped is None or (write and not self._writable):
+            self._mapped, self._writable = self._map(write), write
+        return self._mapped
+
+    def _map(self, write: bool) -> memoryview:
+        try:
+            with self._path.open("r+b" if write else "rb") as file:
+                if os.fstat(file.fileno()).st_size != _WORD.size:
+                    raise ClockError(
+                        f"the file is not the {_WORD.size} bytes of a clock",
+                        where=str(self._path),
+                        mend="name the file that SharedClock(path).set(instant_us) made",
+                    )
+                access = mmap.ACCESS_WRITE if write else mmap.ACCESS_READ
+                return memoryview(mmap.mmap(file.fileno(), _WORD.size, access=access)).cast("q")
+        except OSError as error:
+            raise ClockError(
+                f"the shared clock cannot be read: {error.strerror}",
+                where=str(self._path),
+                mend="start the program that sets it first; SharedClock(path).set(instant_us) makes the file",
+            ) from None
+
+    def _make(self, instant_us: int) -> None:
+        """Create the file, whole or not at all; whoever comes second leaves the first one's."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self._path.with_name(f".{self._path.name}.{secrets.token_hex(6)}.tmp")
+        temporary.write_bytes(_WORD.pack(instant_us))
+        try:
+            os.link(temporary, self._path)
+        except FileExistsError:
+            return
+        finally:
+            temporary.unlink()
+
+
 def open_clock(specification: str) -> Clock:
     """Make the clock that a project's ``clock`` setting names.
 
     Parameters
     ----------
     specification
-        ``"system"``, ``"fixed:<instant>"`` (stands still) or ``"from:<instant>"`` (runs on from there).
+        ``"system"``, ``"fixed:<instant>"`` (stands still), ``"from:<instant>"`` (runs on from there) or
+        ``"shared:<file>"`` (a `SharedClock`, whose file must be there).
     """
     kind, _, instant = specification.partition(":")
     if specification == "system":
         return SystemClock()
+    if kind == "shared" and instant:
+        shared = SharedClock(Path(instant))
+        shared.now_us()
+        return shared
     if kind == "fixed" and instant:
         return FixedClock(parse_instant(instant))
     if kind == "from" and instant:
@@ -96,7 +171,7 @@ def open_clock(specification: str) -> Clock:
     raise ClockError(
         f"no clock is called {specification!r}",
         where="setting clock",
-        mend='write "system", "fixed:2017-12-31T00:00:00Z" or "from:2017-12-31T00:00:00Z"',
+        mend='write "system", "fixed:2017-12-31T00:00:00Z", "from:2017-12-31T00:00:00Z" or "shared:<file>"',
     )
 
 

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from featurestore.foundation.clock import FixedClock, SystemClock
+from featurestore.foundation.clock import DAY, FixedClock, SharedClock, SystemClock
 from gateway.errors import SettingsError
 from gateway.settings import SECTIONS, Settings, load_settings
 
@@ -39,6 +39,8 @@ def test_places_are_resolved_against_the_folder_of_the_file(load, tmp_path):
     assert settings.project.state == tmp_path / ".unskew"
     assert settings.registry.artifacts == tmp_path / ".unskew/artifacts"
     assert settings.predictions.path == tmp_path / ".unskew/predictions"
+    assert settings.ingestion.stream == tmp_path / ".unskew/stream"
+    assert settings.ingestion.dead_letters == tmp_path / ".unskew/dead-letters"
     assert settings.online.url == f"lmdb://{tmp_path}/.unskew/online"
     assert settings.registry.url == f"sqlite:{tmp_path}/.unskew/registry.db"
 
@@ -62,6 +64,17 @@ def test_the_file_is_looked_for_upwards(tmp_path, monkeypatch):
     monkeypatch.chdir(below)
     assert load_settings().file == tmp_path / "unskew.toml"
     assert load_settings(tmp_path).project.name == "shop"
+
+
+def test_a_shared_clock_is_a_file_of_the_project(load, tmp_path):
+    SharedClock(tmp_path / "run" / "clock").set(17)
+    assert load(MINIMAL + '[clock]\nnow = "shared:run/clock"\n').open_clock().now_us() == 17
+    assert load(f'{MINIMAL}[clock]\nnow = "shared:{tmp_path}/run/clock"\n').open_clock().now_us() == 17
+
+
+def test_lateness_is_a_duration(load):
+    assert load(MINIMAL).ingestion.lateness_us == 7 * DAY
+    assert load(MINIMAL + '[ingestion]\nlateness = "1d12h"\n').ingestion.lateness_us == 36 * DAY // 24
 
 
 def test_the_clock_is_the_one_it_names(load):
@@ -88,6 +101,11 @@ def test_the_clock_is_the_one_it_names(load):
         (MINIMAL + "[gateway]\nbody_limit_bytes = 0\n", "body_limit_bytes = 0", "in bytes"),
         (MINIMAL + "[offline]\nthreads = 1.5\n", "[offline] threads = 1.5", "threads"),
         (MINIMAL + "[offline]\npath = 5\n", "[offline] path = 5", "folder"),
+        (MINIMAL + '[ingestion]\nlateness = "soon"\n', "[ingestion] lateness = 'soon'", "how long after"),
+        (MINIMAL + "[ingestion]\nlease_ttl_s = 0\n", "[ingestion] lease_ttl_s = 0", "takes over"),
+        (MINIMAL + "[ingestion]\nhistory_interval_s = true\n", "history_interval_s = True", "written to history"),
+        (MINIMAL + '[ingestion]\nprogram = "mine"\n', "[ingestion] program = 'mine'", "unskew stream run"),
+        (MINIMAL + '[clock]\nnow = "shared:gone"\n', "/gone'", "start the program that sets it first"),
         (MINIMAL + '[clock]\nnow = "noon"\n', "[clock] now = 'noon'", 'write "system"'),
         (MINIMAL + '[clock]\nnow = "fixed:2017"\n', "[clock] now = 'fixed:2017'", "2017-12-31T00:00:00Z"),
     ],

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,6 +14,7 @@ from featurestore.foundation.clock import (
     EARLIEST_US,
     LATEST_US,
     FixedClock,
+    SharedClock,
     StartedClock,
     SystemClock,
     format_duration,
@@ -41,7 +45,9 @@ def test_a_started_clock_runs_on_from_its_start() -> None:
     assert 1_000 <= first < clock.now_us() < 1_000 + 60_000_000
 
 
-@pytest.mark.parametrize("specification", ["", "fixed", "fixed:", "from:", "sundial", "system:1", "fixed:yesterday"])
+@pytest.mark.parametrize(
+    "specification", ["", "fixed", "fixed:", "from:", "sundial", "system:1", "shared:", "fixed:yesterday"]
+)
 def test_an_unknown_clock_is_refused_with_a_mend(specification: str) -> None:
     with pytest.raises(ClockError) as refused:
         open_clock(specification)
@@ -52,6 +58,47 @@ def test_clocks_are_opened_by_their_specification() -> None:
     assert open_clock("fixed:2017-12-31T00:00:00Z").now_us() == parse_instant("2017-12-31T00:00:00Z")
     assert isinstance(open_clock("system"), SystemClock)
     assert isinstance(open_clock("from:2017-12-31T00:00:00+01:00"), StartedClock)
+
+
+def test_a_shared_clock_is_set_for_all_who_opened_it(tmp_path: Path) -> None:
+    file = tmp_path / "new folder" / "clock"
+    setting = SharedClock(file)
+    setting.set(5)
+    reading = open_clock(f"shared:{file}")
+    assert reading.now_us() == 5
+    for instant_us in (-(2**63), 2**63 - 1, 0):
+        setting.set(instant_us)
+        assert (reading.now_us(), SharedClock(file).now_us()) == (instant_us, instant_us)
+    SharedClock(file).set(7)
+    assert (setting.now_us(), [path.name for path in file.parent.iterdir()]) == (7, ["clock"])
+
+
+def test_a_shared_clock_is_set_at_once_in_another_process(tmp_path: Path) -> None:
+    clock = SharedClock(tmp_path / "clock")
+    clock.set(1)
+    code = (
+        "import sys; from featurestore.foundation.clock import open_clock\n"
+        "clock = open_clock(sys.argv[1])\n"
+        "for _ in sys.stdin: print(clock.now_us(), flush=True)"
+    )
+    command = [sys.executable, "-c", code, f"shared:{tmp_path / 'clock'}"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        for instant_us in (1, 10**15, -(10**15)):
+            clock.set(instant_us)
+            print(file=other.stdin, flush=True)
+            assert other.stdout.readline() == f"{instant_us}\n"
+        other.stdin.close()
+
+
+def test_a_shared_clock_without_its_file_is_refused_with_a_mend(tmp_path: Path) -> None:
+    with pytest.raises(ClockError, match="No such file") as refused:
+        open_clock(f"shared:{tmp_path / 'clock'}")
+    assert (refused.value.where, bool(refused.value.mend)) == (str(tmp_path / "clock"), True)
+    (tmp_path / "clock").write_bytes(b"noon")
+    with pytest.raises(ClockError, match="not the 8 bytes"):
+        open_clock(f"shared:{tmp_path / 'clock'}")
 
 
 @given(st.integers(EARLIEST_US, LATEST_US))

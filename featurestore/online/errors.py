@@ -8,10 +8,14 @@
     ├── EntityKeyError               an entity key that cannot be looked up
     ├── RowFormatError               stored bytes that are not a whole row or log of the view
     ├── NotMaterialised              a view of which the store holds nothing
-    └── ReadBeforeRow                a read at an instant before the one the stored row is for
+    ├── ReadBeforeRow                a read at an instant before the one the stored row is for
+    ├── CommitConflict               a commit that meets other rows than it was made for
+    └── OwnershipLost                a commit by an owner of a source that is not its owner any more
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from featurestore.foundation.clock import format_instant
 from featurestore.foundation.errors import OnlineStoreError
@@ -65,3 +69,36 @@ class ReadBeforeRow(OnlineStoreError):
             mend=f"read at a later instant; after a run by a wrong clock: `unskew materialise {view} --rebuild`",
         )
         self.valid_from_us = valid_from_us
+
+
+class CommitConflict(OnlineStoreError):
+    """A commit meets rows of another stamp than the one it was made for, so it would lose what they hold.
+
+    Attributes
+    ----------
+    row_keys
+        The keys of those rows, all of them where the store goes on after the first.
+    """
+
+    code = "commit-conflict"
+
+    def __init__(self, source: str, row_keys: Sequence[bytes], where: str) -> None:
+        super().__init__(
+            f"{len(row_keys)} rows changed under a commit of source {source!r}, the first is {row_keys[0]!r}",
+            where=where,
+            mend="read them again and make the commit anew; see that only the ingest program writes views of a stream",
+        )
+        self.row_keys = row_keys
+
+
+class OwnershipLost(OnlineStoreError):
+    """A source has a newer owner: what the older one writes is refused, so that it can lose nothing of the newer's."""
+
+    code = "ownership-lost"
+
+    def __init__(self, source: str, epoch: int, where: str) -> None:
+        super().__init__(
+            f"source {source!r} was taken over: epoch {epoch} is not the newest",
+            where=where,
+            mend="let the newer owner go on; this one acquires the source again when it is free",
+        )

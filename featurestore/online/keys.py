@@ -5,8 +5,20 @@ CRC-32, is a Redis hash tag, so that all a write touches lives in one slot, and 
 are named by the first 16 hexadecimal digits of their digest: revisions of a view live side by side.
 
 An entity key is written ``i:<decimal>`` (Int64) or ``s:<UTF-8>`` (String). A whole key has at most 511 bytes, LMDB's
-limit, kept on every store so that a project can move between them. That leaves a string 477 bytes: a longer one is
-written ``x:<BLAKE2b-256 of its UTF-8>``, of which nobody can find two alike.
+limit, kept on every store so that a project can move between them. A string has at most 465 of them, which leaves room
+for the number of a tile behind the key of a log: a longer one is written ``x:<BLAKE2b-256 of its UTF-8>``, of which
+nobody can find two alike.
+
+What a source has of its own is named by the first 16 hexadecimal digits of the BLAKE2b of its name:
+
+==============================================  ==========================================================
+``unskew:{<bucket>}:s:<source>:<what>``         values of the ingest program, all in one bucket
+``unskew:{<bucket>}:e:<source>:<identity>``     the event index, by the bytes of `semantics.identity`
+``unskew:{<bucket>}:f:<source>``                fences, one in each bucket
+==============================================  ==========================================================
+
+The index lies in 64 of the buckets: a commit's entries then need few calls, and in an embedded store those of ids that
+follow each other lie side by side.
 """
 
 from __future__ import annotations
@@ -26,8 +38,12 @@ NOBODY = b"n:"
 HISTORY = b"h:"
 """In place of an entity key: where it is said of which history a view's rows are."""
 
+TAG_BYTES = len(b"unskew:{000}:")
 VIEW_PREFIX_BYTES = len(b"unskew:{000}:r:0123456789abcdef:")
-MAX_PLAIN_BYTES = MAX_KEY_BYTES - VIEW_PREFIX_BYTES - 2
+TILE_SUFFIX_BYTES = 12
+"""Room behind the key of a log for ``#`` and the number of a tile."""
+MAX_PLAIN_BYTES = MAX_KEY_BYTES - VIEW_PREFIX_BYTES - 2 - TILE_SUFFIX_BYTES
+INDEX_BUCKETS = 64
 _TAGS = [b"unskew:{%03x}:" % bucket for bucket in range(BUCKETS)]
 _INT64 = range(-(2**63), 2**63)
 
@@ -52,6 +68,47 @@ class ViewKeys:
     def log(self, key: bytes) -> bytes:
         """Return where the log of an encoded entity key is."""
         return _TAGS[crc32(key) & 4095] + self._log + key
+
+
+class SourceKeys:
+    """The keys of what one source has of its own.
+
+    Parameters
+    ----------
+    source_name
+        The source's name.
+
+    Attributes
+    ----------
+    short_name
+        The 16 hexadecimal digits that stand for the source in keys.
+    record, commits, applied
+        Where the ingest program keeps its last commit, those that are not in history yet, and how far it came.
+    """
+
+    def __init__(self, source_name: str) -> None:
+        self.short_name = blake2b(source_name.encode()).hexdigest()[:16].encode()
+        self._own = _TAGS[bucket(self.short_name)] + b"s:" + self.short_name + b":"
+        self.record = self._own + b"record"
+        self.commits = self._own + b"commits"
+        self.applied = self._own + b"applied"
+        self._index = [tag + b"e:" + self.short_name + b":" for tag in _TAGS[:: BUCKETS // INDEX_BUCKETS]]
+
+    def commit(self, sequence: int) -> bytes:
+        """Return where the ingest program may keep something about one commit."""
+        return self._own + b"c:%d" % sequence
+
+    def index(self, identity_key: bytes) -> bytes:
+        """Return where the event index has the event of an encoded identity, of at most 400 bytes."""
+        return self._index[crc32(identity_key) & (INDEX_BUCKETS - 1)] + identity_key
+
+    def fence(self, stored_key: bytes) -> bytes:
+        """Return the fence that stands for a stored key: the one of its bucket."""
+        return stored_key[:TAG_BYTES] + b"f:" + self.short_name
+
+    def fences(self) -> list[bytes]:
+        """Return the fences of all buckets."""
+        return [tag + b"f:" + self.short_name for tag in _TAGS]
 
 
 def bucket(key: bytes) -> int:

@@ -10,6 +10,7 @@ from featurestore.online.keys import (
     MAX_KEY_BYTES,
     MAX_PLAIN_BYTES,
     NOBODY,
+    SourceKeys,
     ViewKeys,
     bucket,
     bucket_of,
@@ -68,13 +69,13 @@ def test_what_is_no_string_key_is_refused_by_name(value):
         text(value)
 
 
-def test_a_string_of_477_bytes_is_stored_as_it_is_and_a_longer_one_by_its_digest():
-    """The digests are those of ``b2sum -l 256``."""
-    assert MAX_PLAIN_BYTES == 477
-    assert text("é" * 238 + "x") == b"s:" + b"\xc3\xa9" * 238 + b"x"
-    assert len(KEYS.row(text("x" * 477))) == MAX_KEY_BYTES
-    assert text("x" * 478) == b"x:5f5640e4432e153835d4ac854f55befb55801811bc8c3e4841bb78ad7a8b3616"
-    assert text("é" * 239) == b"x:2d84739ccede4b1dcb4c709d0dc6de3273ceca7a45325ddad036c5d996500678"
+def test_a_string_of_465_bytes_is_stored_as_it_is_and_a_longer_one_by_its_digest():
+    """The digests are those of ``b2sum -l 256``; a tile's suffix still fits behind the longest key."""
+    assert MAX_PLAIN_BYTES == 465
+    assert text("é" * 232 + "x") == b"s:" + b"\xc3\xa9" * 232 + b"x"
+    assert len(KEYS.log(text("x" * 465)) + b"#99999999999") == MAX_KEY_BYTES
+    assert text("x" * 466) == b"x:7293777f5300ec3ba551e782162ed2f31e091b3b91c75efc082e9a5a4de5a7fd"
+    assert text("é" * 233) == b"x:b291668bb0448049054cdcab09f1fc3f55cfc08ff6f9836b0c004eb1d36b969a"
 
 
 def test_long_strings_that_differ_anywhere_have_different_keys():
@@ -83,3 +84,28 @@ def test_long_strings_that_differ_anywhere_have_different_keys():
     assert len(keys) == 4
     assert not keys & {text(key.decode()) for key in keys}
     assert max(len(KEYS.row(key)) for key in keys) < MAX_KEY_BYTES
+
+
+def test_a_source_keeps_its_own_under_its_short_name():
+    """The short name is the beginning of what ``b2sum`` prints."""
+    keys = SourceKeys("baskets")
+    assert keys.short_name == b"28bfb3d425dd6595"
+    assert keys.record == b"unskew:{971}:s:28bfb3d425dd6595:record"
+    assert keys.commit(12) == b"unskew:{971}:s:28bfb3d425dd6595:c:12"
+    assert {bucket_of(key) for key in (keys.record, keys.commits, keys.applied, keys.commit(1))} == {b"971"}
+
+
+def test_the_index_lies_in_64_of_the_buckets_and_any_identity_of_400_bytes_fits():
+    keys = SourceKeys("baskets")
+    assert keys.index(b"\x00\x01") == b"unskew:{a40}:e:28bfb3d425dd6595:\x00\x01"
+    counts = Counter(bucket_of(keys.index(b"%d" % i)) for i in range(64_000))
+    assert len(counts) == 64
+    assert max(counts.values()) < 1200
+    assert len(keys.index(bytes(400))) <= MAX_KEY_BYTES
+
+
+def test_every_stored_key_has_its_buckets_fence():
+    keys = SourceKeys("baskets")
+    assert keys.fence(KEYS.row(integer(42))) == b"unskew:{5a4}:f:28bfb3d425dd6595"
+    assert len(set(keys.fences())) == 4096
+    assert {keys.fence(keys.index(b"%d" % i)) for i in range(1000)} <= set(keys.fences())

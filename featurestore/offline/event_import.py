@@ -31,6 +31,7 @@ from featurestore.offline.month_files import MonthFiles
 from featurestore.offline.quarantine import Quarantine
 from featurestore.offline.row_check import EVENT_US, BadCell, BadRow, Faults, check_batch, stored_schema
 from featurestore.offline.snapshot import Commit, DataFile, InputRecord, Snapshot
+from featurestore.offline.stream_mark import refuse_if_streamed
 
 OnBad = Literal["refuse", "quarantine"]
 Progress = Callable[[int], None]
@@ -61,11 +62,13 @@ def import_file(
     Raises
     ------
     ImportRefused
-        If the import is refused; nothing was written. `RowsRefused` if rows are the reason.
+        If the import is refused; nothing was written. `RowsRefused` if rows are the reason, `SourceStreamed` if the
+        source's rows come as events.
     """
     inputs = open_inputs(data)
     folder = snapshot.source_folder(root, source.name)
     with _writable(folder), exclusive_lock(folder / ".lock"):
+        refuse_if_streamed(root, source)
         before = snapshot.latest(root, source)
         _remove_orphans(before)
         _check_reading(source, before)

@@ -19,8 +19,9 @@ from featurestore.foundation.clock import Clock
 from featurestore.foundation.errors import UnskewError
 from featurestore.online.base import OnlineReader, OnlineStore
 from featurestore.online.open_store import open_store
+from gateway.api.exchange import Receive, Scope, Send
 from gateway.api.operations import operations
-from gateway.api.predict_route import PredictRoute, Receive, Scope, Send, predicted_model
+from gateway.api.predict_route import PredictRoute, predicted_model
 from gateway.errors import NotReady, SettingsError
 from gateway.inference.model_pool import ModelPool
 from gateway.observability.event_log import log_events

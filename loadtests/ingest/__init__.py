@@ -1,0 +1,1 @@
+"""Events in and realtime reads out, beside a raw stream and a batch view."""

@@ -1,0 +1,110 @@
+"""Reads of a realtime view, a fifth and more of its rows expired, beside the same rows while all of them are exact."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from featurestore.catalog.load import load_definitions
+from featurestore.definitions import FeatureService
+from featurestore.foundation.clock import DAY, MINUTE, parse_instant
+from featurestore.online.base import OnlineStore
+from featurestore.online.open_store import open_store
+from featurestore.retrieval.online_features import OnlineFeatures
+from loadtests.ingest.workload import SERVICE, SOURCE, USERS, write_project
+
+NOW = "2026-11-01T12:00:00Z"
+EVENTS = 300_000
+BATCH_KEYS = 100
+ROUNDS = 9
+EXPIRED_FRACTION = 0.2
+
+
+def measure(folder: Path) -> dict[str, Any]:
+    """Backfill 10,000 users on LMDB, and read all of them, a hundred at a time, at two instants in turn.
+
+    Every round begins without remembered rows, so that each expired row is computed from its log.
+    """
+    project = folder / "reads"
+    url = f"lmdb:{project.absolute()}/online"
+    write_project(project, url, clock=f"fixed:{NOW}")
+    prepare(project, _history(project / "purchases.parquet"))
+    catalog = load_definitions(project / "features.py")
+    service, now_us = catalog.service(SERVICE), parse_instant(NOW)
+    with closing(open_store(url)) as store:
+        later_us, expired = _instant_with_expired(service, store, now_us)
+        exact: list[float] = []
+        realtime: list[float] = []
+        for _ in range(ROUNDS):
+            exact.append(_read_all(service, store, now_us))
+            realtime.append(_read_all(service, store, later_us))
+    batch_s, realtime_s = statistics.median(exact), statistics.median(realtime)
+    return {
+        "users": USERS,
+        "batch_keys": BATCH_KEYS,
+        "expired_fraction": expired,
+        "batch_seconds": batch_s,
+        "realtime_seconds": realtime_s,
+        "ratio": batch_s / realtime_s,
+        "seconds": {"batch": exact, "realtime": realtime},
+    }
+
+
+def prepare(project: Path, file: Path) -> None:
+    """Put the definitions in force, import a file, and make the views servable as of the project's clock."""
+    for command in (["apply"], ["import", SOURCE, str(file)], ["backfill"]):
+        subprocess.run(
+            [sys.executable, "-m", "unskew", *command, "--project", str(project)], check=True, stdout=subprocess.DEVNULL
+        )
+
+
+def write_events(path: Path, users: Any, at_us: Any, seed: int) -> Path:
+    """Write a file of purchases to import."""
+    chance, count = np.random.default_rng(seed), len(users)
+    cents = pa.array(chance.integers(1, 20_000, count)).cast(pa.decimal128(18, 0))
+    table = pa.table(
+        {
+            "event_id": pa.array(np.arange(count)),
+            "user_id": pa.array(users),
+            "at": pa.array(at_us).cast(pa.timestamp("us", "UTC")),
+            "amount": cents.cast(pa.decimal128(18, 2)),
+            "shop_id": pa.array(chance.integers(0, 200, count)),
+        }
+    )
+    pq.write_table(table, path)
+    return path
+
+
+def _history(path: Path) -> Path:
+    chance = np.random.default_rng(3)
+    at_us = parse_instant(NOW) - np.sort(chance.integers(0, DAY, EVENTS))[::-1]
+    return write_events(path, chance.integers(0, USERS, EVENTS), at_us, seed=4)
+
+
+def _instant_with_expired(service: FeatureService, store: OnlineStore, now_us: int) -> tuple[int, float]:
+    """Return the first minute after now at which a fifth of the rows are past their next change, and how many are."""
+    features = OnlineFeatures(service)
+    read = features.read_blocking(store, {"user": list(range(USERS))}, now_us)
+    (part,) = read._views  # noqa: SLF001 - the stored interval is nobody else's business
+    next_change = part.rows.fixed["next_change"]
+    later_us = now_us
+    while (next_change <= later_us).mean() < EXPIRED_FRACTION:
+        later_us += MINUTE // 4
+    return later_us, float((next_change <= later_us).mean())
+
+
+def _read_all(service: FeatureService, store: OnlineStore, t_us: int) -> float:
+    features = OnlineFeatures(service)
+    began = time.perf_counter()
+    for start in range(0, USERS, BATCH_KEYS):
+        features.read_blocking(store, {"user": list(range(start, start + BATCH_KEYS))}, t_us).columns
+    return time.perf_counter() - began

@@ -106,5 +106,6 @@ def _read_all(service: FeatureService, store: OnlineStore, t_us: int) -> float:
     features = OnlineFeatures(service)
     began = time.perf_counter()
     for start in range(0, USERS, BATCH_KEYS):
-        features.read_blocking(store, {"user": list(range(start, start + BATCH_KEYS))}, t_us).columns
+        read = features.read_blocking(store, {"user": list(range(start, start + BATCH_KEYS))}, t_us)
+        assert len(read.columns) == len(service.refs)
     return time.perf_counter() - began

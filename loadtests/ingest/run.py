@@ -33,7 +33,7 @@ def main() -> int:
     result = _run(folder, options.events)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(result, indent=2) + "\n")
-    print(json.dumps({"ratios": result["ratios"], "figures": result["figures"]}, indent=2))  # noqa: T201
+    print(json.dumps({"ratios": result["ratios"], "figures": result["figures"]}, indent=2))
     return 0
 
 

@@ -6,7 +6,8 @@ import http.client
 import statistics
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,28 +110,20 @@ class _Sender:
 
 
 def _send_all(url: str, loaded: Sequence[Body]) -> None:
-    waiting: Iterator[Body] = iter(loaded)
-    lock, errors = threading.Lock(), []
+    waiting, lock = iter(loaded), threading.Lock()
 
     def work() -> None:
-        try:
-            with closing(_Sender(url)) as sender:
-                while True:
-                    with lock:
-                        body = next(waiting, None)
-                    if body is None:
-                        return
-                    sender.send(body)
-        except Exception as error:  # told below, by the thread that waits
-            errors.append(error)
+        with closing(_Sender(url)) as sender:
+            while True:
+                with lock:
+                    body = next(waiting, None)
+                if body is None:
+                    return
+                sender.send(body)
 
-    threads = [threading.Thread(target=work) for _ in range(SENDERS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
+    with ThreadPoolExecutor(SENDERS) as pool:
+        for done in [pool.submit(work) for _ in range(SENDERS)]:
+            done.result()
 
 
 def _wait_until_committed(serving: Serving, stream_url: str, rows: int) -> None:

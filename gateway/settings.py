@@ -137,11 +137,32 @@ class IngestionSection(_Section):
 class PredictionsSection(_Section):
     """[predictions]: the log of what was answered."""
 
-    path: Path = Field(default=Path(".unskew/predictions"), description="folder of Parquet files")
+    path: Path = Field(default=Path(".unskew/predictions"), description="folder of segments and Parquet files")
+    durability: Literal["batched", "sync"] = Field(
+        default="batched",
+        description="`batched`: answers do not wait, and a crash loses at most the records of `flush_interval_ms` and "
+        "two flushes; `sync`: an answer leaves once its record is synced",
+    )
     flush_interval_ms: _Count = Field(default=1_000, ge=1, description="longest time a record waits in memory, in ms")
     flush_rows: _Count = Field(
         default=50_000, ge=1, description="rows that are written without waiting for the interval"
     )
+    capacity_rows: _Count = Field(
+        default=200_000, ge=1, description="most rows that wait for a disk; beyond it new ones are dropped and counted"
+    )
+    sync_limit_ms: _Count = Field(
+        default=1_000, ge=1, description="longest time an answer waits with `sync`; later it leaves and is counted"
+    )
+    segment_bytes: _Count = Field(
+        default=67_108_864, ge=1, description="size at which a segment is closed, to be compacted to Parquet"
+    )
+    segment_age_s: _Count = Field(default=600, ge=1, description="age at which a segment is closed, in s")
+    compaction: Literal["background", "on-demand"] = Field(
+        default="background",
+        description="`background`: `unskew serve` compacts closed segments by a process of low priority; `on-demand`: "
+        "only `unskew predictions compact` does",
+    )
+    compaction_interval_s: _Count = Field(default=60, ge=1, description="time between two compactions, in s")
 
 
 class GatewaySection(_Section):

@@ -11,6 +11,7 @@
     │   └── SpineError               a spine that cannot be joined
     ├── OnlineStoreError             current values: URL, connection, row format
     ├── MaterialisationError         a run that cannot start or go on
+    ├── IngestionError               events that cannot be taken in, or committed
     ├── SemanticsError               a value that no type, window or model input can hold
     ├── GatewayError                 (gateway.errors) requests, routes, registry, prediction log
     └── LifecycleError               (lifecycle.errors) training and the gate
@@ -102,3 +103,9 @@ class MaterialisationError(UnskewError):
     """A materialisation run cannot start or go on."""
 
     code = "materialisation"
+
+
+class IngestionError(UnskewError):
+    """Events cannot be taken in, kept or committed."""
+
+    code = "ingestion"

@@ -1,0 +1,70 @@
+"""What can go wrong while events are taken in, kept, and committed.
+
+::
+
+    IngestionError                   (foundation.errors)
+    ├── StreamUnavailable            the stream cannot be reached, read or written
+    │   └── StreamDamaged            bytes that were synced are not what was written
+    ├── BacklogFull                  more rows wait than may
+    ├── StreamReplaced               a position of a stream that is not this one
+    ├── EventsUnreadable             kept events that the source's schema cannot hold
+    └── DeadLetterUnknown            no dead letter has this id
+"""
+
+from __future__ import annotations
+
+from featurestore.foundation.errors import IngestionError
+
+
+class StreamUnavailable(IngestionError):
+    """The event stream cannot be reached, did not answer in time, or cannot be written; what was sent may be there."""
+
+    code = "event-stream-unavailable"
+
+
+class StreamDamaged(StreamUnavailable):
+    """Bytes of the event stream that were synced are gone or changed."""
+
+    code = "event-stream-damaged"
+
+
+class BacklogFull(IngestionError):
+    """More rows wait to be committed than may: nothing was appended.
+
+    Attributes
+    ----------
+    rows
+        Rows that wait.
+    limit_rows
+        Rows that may wait.
+    """
+
+    code = "backlog-full"
+
+    def __init__(self, stream: str, given: int, rows: int, limit_rows: int) -> None:
+        mend = "send them again later; if it lasts, look whether the ingest program runs (`unskew doctor`)"
+        if given > limit_rows:
+            mend = f"send at most {limit_rows} at once, or raise [ingestion] backlog_limit_rows"
+        super().__init__(
+            f"{rows} rows wait to be committed, and {given} more would exceed {limit_rows}", where=stream, mend=mend
+        )
+        self.rows = rows
+        self.limit_rows = limit_rows
+
+
+class StreamReplaced(IngestionError):
+    """A position is of another stream than the one that stands in its place now, so events may be missing between."""
+
+    code = "event-stream-replaced"
+
+
+class EventsUnreadable(IngestionError):
+    """Events in the stream were taken in under a schema that the source's present one cannot read."""
+
+    code = "events-unreadable"
+
+
+class DeadLetterUnknown(IngestionError):
+    """No dead letter has this id."""
+
+    code = "dead-letter-unknown"

@@ -123,7 +123,9 @@ class DuckDBStore:
         """Return the table expression of the source's files up to ``s``, ``None`` if there are none."""
         found = snapshot.at(self._root, view.source, s)
         self._verify(found)
-        return stored_sql(view.source, found.paths, found.schema) if found.paths else None
+        if not found.paths:
+            return None
+        return stored_sql(view.source, found.paths, found.schema, s if found.cut else None)
 
     def _verify(self, found: snapshot.Snapshot) -> None:
         """Hash each file once, and again whenever it looks touched: what is read is what was committed (law 12)."""

@@ -8,7 +8,6 @@ that no manifest names; the next import removes them.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,21 +15,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from featurestore.definitions.source import Source
 from featurestore.foundation.canonical import canonical_bytes
 from featurestore.foundation.clock import Clock
-from featurestore.foundation.durable_file import create_durably, exclusive_lock, file_digest, make_folder, sync_folder
-from featurestore.foundation.errors import ImportRefused, OfflineStoreError
+from featurestore.foundation.durable_file import create_durably, exclusive_lock, make_folder, sync_folder
+from featurestore.foundation.errors import ImportRefused
 from featurestore.offline import snapshot
+from featurestore.offline.commit_files import check_reading, described, reading, remove_orphans, writable
 from featurestore.offline.import_report import SHOWN_BAD_ROWS, ImportReport, RowsRefused
 from featurestore.offline.input_file import InputFile, RawBatch
 from featurestore.offline.input_files import check_columns, open_inputs
 from featurestore.offline.month_files import MonthFiles
 from featurestore.offline.quarantine import Quarantine
-from featurestore.offline.row_check import EVENT_US, BadCell, BadRow, Faults, check_batch, stored_schema
-from featurestore.offline.snapshot import Commit, DataFile, InputRecord, Snapshot
+from featurestore.offline.row_check import BadCell, BadRow, Faults, check_batch, stored_schema
+from featurestore.offline.snapshot import Commit, InputRecord, Snapshot
 from featurestore.offline.stream_mark import refuse_if_streamed
 
 OnBad = Literal["refuse", "quarantine"]
@@ -67,69 +66,17 @@ def import_file(
     """
     inputs = open_inputs(data)
     folder = snapshot.source_folder(root, source.name)
-    with _writable(folder), exclusive_lock(folder / ".lock"):
+    with writable(folder), exclusive_lock(folder / ".lock"):
         refuse_if_streamed(root, source)
         before = snapshot.latest(root, source)
-        _remove_orphans(before)
-        _check_reading(source, before)
+        remove_orphans(before)
+        check_reading(source, before)
         return _Import(source, before, on_bad, progress).run(inputs, clock)
-
-
-def reading(source: Source) -> dict[str, Any]:
-    """Return what makes a file's rows this source's events, as plain data."""
-    described = source.describe()
-    kept = ("schema", "event_timestamp", "identity", "available_at", "tombstone", "timezone")
-    return {part: described[part] for part in kept}
 
 
 def _unordered(described: Mapping[str, Any]) -> dict[str, Any]:
     """Return a reading in which the order of the schema's columns says nothing."""
     return {**described, "schema": sorted(described["schema"])}
-
-
-@contextmanager
-def _writable(folder: Path) -> Iterator[None]:
-    try:
-        make_folder(folder)
-        yield
-    except OSError as error:
-        raise OfflineStoreError(
-            f"history cannot be written: {error}", where=str(folder), mend="check the disk's space and permissions"
-        ) from error
-
-
-def _remove_orphans(before: Snapshot) -> None:
-    """Remove what imports that did not end have left."""
-    for path in [*before.folder.glob("data/*"), *before.folder.glob("quarantine/*")]:
-        number = path.name.partition(".")[0]
-        if path.name.endswith(".partial") or not number.isdigit() or int(number) > before.sequence:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-    for path in before.folder.glob("commits/.*.tmp"):
-        path.unlink()
-
-
-def _check_reading(source: Source, before: Snapshot) -> None:
-    """Refuse to go on where the new rows would not be versions of the same events."""
-    if not before.commits:
-        return
-    old, new = before.commits[-1].reading, reading(source)
-    changed = [
-        f"{part} was {old[part]!r} and is {new[part]!r}"
-        for part in ("identity", "event_timestamp")
-        if old[part] != new[part]
-    ]
-    kinds = before.schema
-    changed += [
-        f"column {name} was {kinds[name]} and is {kind}"
-        for name, kind in new["schema"]
-        if kinds.get(name, kind) != kind
-    ]
-    if changed:
-        raise ImportRefused(
-            f"the source has changed since commit {before.sequence}: {'; '.join(changed)}",
-            where=f"source {source.name}",
-            mend="give the changed source a new name and import its files anew",
-        )
 
 
 @dataclass
@@ -225,7 +172,7 @@ class _Import:
     def _commit(self, records: tuple[InputRecord, ...], now_us: int) -> Commit:
         folder = self.before.folder
         placed = self.partial.with_suffix("")
-        files = tuple(_described(path, placed / path.name, folder) for path in self.months.finish())
+        files = tuple(described(path, placed / path.name, folder) for path in self.months.finish())
         if files:
             os.replace(self.partial, placed)
             sync_folder(placed.parent)
@@ -238,7 +185,7 @@ class _Import:
             previous=self.before.commits[-1].digest if self.before.commits else "",
             inputs=records,
             files=files,
-            quarantined=None if aside is None else _described(aside, aside, folder),
+            quarantined=None if aside is None else described(aside, aside, folder),
             committed_at_us=now_us,
         )
         create_durably(snapshot.manifest_path(folder, self.sequence), canonical_bytes(commit.describe()))
@@ -251,7 +198,7 @@ class _Import:
         except BaseException:
             self.months.close()
             self.quarantine.close()
-            _remove_orphans(self.before)
+            remove_orphans(self.before)
             raise
 
     def _report(self, commit: Commit, skipped: tuple[str, ...]) -> ImportReport:
@@ -268,23 +215,6 @@ class _Import:
             min_event_us=min((low for low, _ in edges if low is not None), default=None),
             max_event_us=max((high for _, high in edges if high is not None), default=None),
         )
-
-
-def _described(path: Path, final: Path, folder: Path) -> DataFile:
-    """Hash a written file and read its row count and range from its footer."""
-    footer = pq.read_metadata(path)
-    names = footer.schema.to_arrow_schema().names
-    edges: list[int] = []
-    if EVENT_US in names:
-        groups = [footer.row_group(i).column(names.index(EVENT_US)).statistics for i in range(footer.num_row_groups)]
-        edges = [edge for group in groups for edge in (group.min, group.max)]
-    return DataFile(
-        str(final.relative_to(folder)),
-        file_digest(path),
-        footer.num_rows,
-        min(edges, default=None),
-        max(edges, default=None),
-    )
 
 
 def _batches(file: InputFile, wanted: list[str]) -> Iterator[RawBatch]:

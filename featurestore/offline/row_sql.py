@@ -28,7 +28,7 @@ _PATTERN = re.compile(r"[*?\[]")
 ENTER = "greatest(__event_us, __available_us)"
 
 
-def stored_sql(source: Source, paths: Iterable[Path], held: Container[str]) -> str:
+def stored_sql(source: Source, paths: Iterable[Path], held: Container[str], upto: int | None = None) -> str:
     """Return the table expression of a source's stored versions.
 
     Parameters
@@ -37,6 +37,8 @@ def stored_sql(source: Source, paths: Iterable[Path], held: Container[str]) -> s
         The files, at least one, read by these very names: nothing in a path is taken for a pattern or a column.
     held
         Columns that some file has; the others were added to the schema later and are null.
+    upto
+        The last commit wanted, where the files hold later ones too.
     """
     files = ", ".join(literal(_PATTERN.sub(r"[\g<0>]", str(path))) for path in paths)
     added = "".join(
@@ -44,7 +46,8 @@ def stored_sql(source: Source, paths: Iterable[Path], held: Container[str]) -> s
         for name, dtype in source.schema.items()
         if name not in held
     )
-    return f"(SELECT *{added} FROM read_parquet([{files}], union_by_name = true, hive_partitioning = false))"
+    cut = "" if upto is None else f" WHERE __commit <= {int(upto)}"
+    return f"(SELECT *{added} FROM read_parquet([{files}], union_by_name = true, hive_partitioning = false){cut})"
 
 
 def rows_sql(view: FeatureView, columns: Iterable[str], stored: str, *, some_keys: bool) -> str:

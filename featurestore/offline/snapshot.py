@@ -3,11 +3,13 @@
 ::
 
     <root>/sources/<source>/
-        commits/000001.json            manifest of a commit, written last; its number is the commit sequence s
+        commits/000001.json            manifest, written last, of an import: its number is the commit sequence s
+        commits/000907.json            manifest of the stream commits after the manifest before it, up to s = 907
         data/000001/2017-03.parquet    rows by month of the event timestamp
         quarantine/000001.parquet      rows that were not taken in, with reasons
 
-A commit exists when its manifest does. A snapshot at s is the commits 1 to s; s = 0 is nothing.
+A commit exists when a manifest covers it. A snapshot at s is the commits 1 to s; s = 0 is nothing. Where s lies inside
+a manifest, its files hold later commits too: readers keep the rows whose ``__commit`` is at most s.
 """
 
 from __future__ import annotations
@@ -15,13 +17,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
 from featurestore.foundation.canonical import digest
 from featurestore.foundation.durable_file import file_digest
 from featurestore.foundation.errors import OfflineStoreError
+
+PARSED_MANIFESTS = 65_536
+"""Manifests kept parsed; immutable files, so one that was parsed need not be again."""
 
 
 class Named(Protocol):
@@ -63,14 +68,18 @@ class InputRecord:
 
 @dataclass(frozen=True)
 class Commit:
-    """One import's manifest.
+    """A manifest: one import, or a run of stream commits.
 
     Attributes
     ----------
+    sequence
+        The commit, the last one of a run.
+    first_sequence
+        The first commit of a run; an import's own.
     reading
         What makes the files' rows events: schema and the columns with a part to play, plain data.
     previous
-        Content digest of the commit before, empty for the first.
+        Content digest of the manifest before, empty for the first.
     quarantined
         File of the rows that were not taken in, ``None`` if there were none.
     """
@@ -83,6 +92,11 @@ class Commit:
     files: tuple[DataFile, ...]
     quarantined: DataFile | None
     committed_at_us: int
+    first_sequence: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.first_sequence:
+            object.__setattr__(self, "first_sequence", self.sequence)
 
     @property
     def rows(self) -> int:
@@ -101,8 +115,11 @@ class Commit:
         return digest(content)
 
     def describe(self) -> dict[str, Any]:
-        """Return the manifest as plain data."""
-        return {"format": 1, **asdict(self), "reading": dict(self.reading)}
+        """Return the manifest as plain data; one of a single commit does not say where it begins."""
+        plain = {"format": 1, **asdict(self), "reading": dict(self.reading)}
+        if self.first_sequence == self.sequence:
+            del plain["first_sequence"]
+        return plain
 
 
 @dataclass(frozen=True)
@@ -113,6 +130,8 @@ class Snapshot:
     ----------
     folder
         The source's folder.
+    commits
+        The manifests of its commits, in order.
     sequence
         The last commit it sees, 0 for none.
     """
@@ -120,11 +139,12 @@ class Snapshot:
     source: str
     folder: Path
     commits: tuple[Commit, ...]
+    sequence: int
 
     @property
-    def sequence(self) -> int:
-        """The last commit it sees, 0 for none."""
-        return len(self.commits)
+    def cut(self) -> bool:
+        """Whether its last manifest holds commits beyond its sequence, whose rows are none of its own."""
+        return bool(self.commits) and self.commits[-1].sequence > self.sequence
 
     @property
     def files(self) -> tuple[DataFile, ...]:
@@ -138,7 +158,7 @@ class Snapshot:
 
     @property
     def rows(self) -> int:
-        """Rows of all its data files, each version and tombstone counted."""
+        """Rows of all its data files, each version and tombstone counted, those beyond a cut too."""
         return sum(commit.rows for commit in self.commits)
 
     @property
@@ -148,7 +168,21 @@ class Snapshot:
 
     @property
     def digest(self) -> str:
-        """The digest that names the data: that of its last commit, which holds all before; constant for none."""
+        """The digest that names the data: that of its last manifest, which holds all before; constant for none.
+
+        Raises
+        ------
+        OfflineStoreError
+            If its sequence lies inside a manifest: only what whole manifests hold has a name.
+        """
+        if self.cut:
+            last = self.commits[-1]
+            raise OfflineStoreError(
+                f"commit {self.sequence} has no digest: it lies among the commits {last.first_sequence} to "
+                f"{last.sequence}, which were written as one",
+                where=f"source {self.source} in {self.folder}",
+                mend=f"ask for the digest at {last.first_sequence - 1} or at {last.sequence}",
+            )
         return self.commits[-1].digest if self.commits else digest({"source": self.source, "sequence": 0})
 
     def verify(self, files: Iterable[DataFile] | None = None) -> None:
@@ -174,7 +208,8 @@ class Snapshot:
 
 def latest(root: Path, source: Named) -> Snapshot:
     """Return the newest snapshot of a source, of sequence 0 if nothing was imported."""
-    return _snapshot(root, source.name, _last_sequence(source_folder(root, source.name)))
+    numbers = _manifest_numbers(source_folder(root, source.name))
+    return _snapshot(root, source.name, numbers, numbers[-1] if numbers else 0)
 
 
 def at(root: Path, source: Named, sequence: int) -> Snapshot:
@@ -185,14 +220,15 @@ def at(root: Path, source: Named, sequence: int) -> Snapshot:
     OfflineStoreError
         If there is no such commit yet.
     """
-    last = _last_sequence(source_folder(root, source.name))
+    numbers = _manifest_numbers(source_folder(root, source.name))
+    last = numbers[-1] if numbers else 0
     if not 0 <= sequence <= last:
         raise OfflineStoreError(
             f"there is no commit {sequence}: the last one is {last}",
             where=f"source {source.name} in {root}",
             mend="read at an earlier sequence, or import the data first",
         )
-    return _snapshot(root, source.name, sequence)
+    return _snapshot(root, source.name, numbers, sequence)
 
 
 def source_folder(root: Path, source: str) -> Path:
@@ -201,47 +237,64 @@ def source_folder(root: Path, source: str) -> Path:
 
 
 def manifest_path(folder: Path, sequence: int) -> Path:
-    """Return where a commit's manifest is."""
+    """Return where the manifest that ends with a commit is."""
     return folder / "commits" / f"{sequence:06d}.json"
 
 
-def _snapshot(root: Path, source: str, sequence: int) -> Snapshot:
+def _snapshot(root: Path, source: str, numbers: list[int], sequence: int) -> Snapshot:
     folder = source_folder(root, source)
     commits: list[Commit] = []
-    for number in range(1, sequence + 1):
+    last, digest_before = 0, ""
+    for number in numbers:
+        if last >= sequence:
+            break
         path = manifest_path(folder, number)
-        commits.append(_read_commit(path))
-        before = commits[-2].digest if number > 1 else ""
-        if (commits[-1].source, commits[-1].sequence, commits[-1].previous) != (source, number, before):
+        commit = _stored_commit(path)
+        if (commit.source, commit.sequence, commit.first_sequence, commit.previous) != (
+            source,
+            number,
+            last + 1,
+            digest_before,
+        ):
             raise OfflineStoreError(
-                "the manifest does not continue the one before it: one of them was changed",
+                "the manifest does not continue the one before it: one of them was changed, or one between is gone",
                 where=str(path),
                 mend="restore the folder commits/ from a backup",
             )
-    return Snapshot(source, folder, tuple(commits))
+        commits.append(commit)
+        last, digest_before = commit.sequence, commit.digest
+    return Snapshot(source, folder, tuple(commits), sequence)
 
 
-def _last_sequence(folder: Path) -> int:
-    return max((int(path.stem) for path in folder.glob("commits/*.json") if path.stem.isdigit()), default=0)
+def _manifest_numbers(folder: Path) -> list[int]:
+    return sorted(int(path.stem) for path in folder.glob("commits/*.json") if path.stem.isdigit())
 
 
-def _read_commit(path: Path) -> Commit:
+def _stored_commit(path: Path) -> Commit:
+    """Return a manifest, parsed once for as long as its file looks untouched."""
     try:
-        plain = json.loads(path.read_bytes())
-        return Commit(
-            source=plain["source"],
-            sequence=plain["sequence"],
-            reading=plain["reading"],
-            previous=plain["previous"],
-            inputs=tuple(InputRecord(**record) for record in plain["inputs"]),
-            files=tuple(DataFile(**file) for file in plain["files"]),
-            quarantined=None if plain["quarantined"] is None else DataFile(**plain["quarantined"]),
-            committed_at_us=plain["committed_at_us"],
-        )
+        status = path.stat()
+        return _parsed(path, status.st_mtime_ns, status.st_size)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise OfflineStoreError(
             f"the manifest cannot be read: {error}", where=str(path), mend="restore it from a backup"
         ) from None
+
+
+@lru_cache(maxsize=PARSED_MANIFESTS)
+def _parsed(path: Path, _mtime_ns: int, _bytes: int) -> Commit:
+    plain = json.loads(path.read_bytes())
+    return Commit(
+        source=plain["source"],
+        sequence=plain["sequence"],
+        reading=plain["reading"],
+        previous=plain["previous"],
+        inputs=tuple(InputRecord(**record) for record in plain["inputs"]),
+        files=tuple(DataFile(**file) for file in plain["files"]),
+        quarantined=None if plain["quarantined"] is None else DataFile(**plain["quarantined"]),
+        committed_at_us=plain["committed_at_us"],
+        first_sequence=plain.get("first_sequence", 0),
+    )
 
 
 def _intact(path: Path, sha256: str) -> bool:

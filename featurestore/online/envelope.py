@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from featurestore.online.errors import RowFormatError
 
 ROW = b"uR\x01"
-LOG = b"uL\x01"
+LOG = b"uL\x02"
 HISTORY = b"uH\x01"
 HEAD_BYTES = 32
 TAIL_BYTES = 4

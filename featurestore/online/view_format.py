@@ -38,7 +38,7 @@ class ViewFormat:
         self.keys = ViewKeys(digest)
         self.rows = RowCodec(view.name, digest, [(feature.name, feature.dtype) for feature in view.features])
         columns = [(name, view.column_dtype(name)) for name in view.columns]
-        self.logs = LogCodec(view.name, digest, columns)
+        self.logs = LogCodec(view.name, digest, columns, [feature.aggregate for feature in view.features])
         self.nobody = self.keys.row(NOBODY)
         none = np.empty(0, dtype=np.int64)
         self._no_events = EventLog(none, none, none, {name: null_column(dtype, 0) for name, dtype in columns})

@@ -1,0 +1,73 @@
+"""However a key's log is written, it says at every instant what the flat list of its versions says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from featurestore.online.envelope import Stamp
+from featurestore.online.event_log import LogCodec, LogLimits
+from featurestore.online.key_log import KeyLog, LogWrite
+from featurestore.semantics.aggregate import latest_event_us, next_change_us, state_at
+from featurestore.semantics.finalise import finalise
+from featurestore.semantics.value import identical
+from tests.property.key_commits import COLUMNS, WINDOWS_US, Commit, Model, aggregates, commit_to, log_of
+
+AGGREGATES = aggregates()
+
+
+class Stored:
+    """What a store holds of one key's log."""
+
+    def __init__(self) -> None:
+        self.log = b""
+        self.parts: dict[bytes, bytes] = {}
+
+    def write(self, write: LogWrite) -> None:
+        self.log = self.log + write.log if write.append else write.log
+        for suffix, value in write.parts.items():
+            if value is None:
+                del self.parts[suffix]
+            else:
+                self.parts[suffix] = value
+
+    def fetch(self, suffixes: Sequence[bytes]) -> list[bytes | None]:
+        return [self.parts.get(suffix) for suffix in suffixes]
+
+
+def same_at(left, right, t_us):
+    """Tell whether two logs give the same values, latest event and next change."""
+    values = [[finalise(a, state_at(log, a, t_us)) for a in AGGREGATES] for log in (left, right)]
+    equal = all(
+        identical(one, other).all() and (status == also).all()
+        for (one, status), (other, also) in zip(*values, strict=True)
+    )
+    changes = [next_change_us(log, WINDOWS_US, t_us) for log in (left, right)]
+    return equal and latest_event_us(left, t_us) == latest_event_us(right, t_us) and changes[0] == changes[1]
+
+
+def instants(commit: Commit, floor_us: int, draw) -> list[int]:
+    return [floor_us, commit.a - 1, commit.a, *draw(st.lists(st.integers(floor_us, commit.a + 90), max_size=3))]
+
+
+@settings(max_examples=60)
+@given(st.data(), st.builds(LogLimits, st.integers(1, 6)))
+def test_the_log_says_what_the_flat_list_of_versions_says(data, limits):
+    codec = LogCodec("spending", "ab" * 32, list(COLUMNS.items()), AGGREGATES, limits)
+    stored, model, a = Stored(), Model(), 0
+    held = KeyLog.empty(codec, 0)
+    for sequence in range(1, data.draw(st.integers(2, 9))):
+        commit = data.draw(commit_to(model, a))
+        a = commit.a
+        model.take(commit)
+        closed = np.array(commit.closed, dtype=np.uint64)
+        stored.write(held.apply(log_of(commit.new), closed, Stamp(sequence, a), commit.floor_us, commit.forgotten_us))
+        read = KeyLog.read(codec, stored.log, stored.fetch)
+        assert codec.whole(stored.log, Stamp(sequence, a).pack())
+        for t_us in instants(commit, read.floor_us, data.draw):
+            assert same_at(read.event_log(), model.log(), t_us)
+            assert same_at(held.event_log(), model.log(), t_us)
+        held = read if data.draw(st.booleans()) else held

@@ -45,6 +45,8 @@ TILE_SUFFIX_BYTES = 12
 MAX_PLAIN_BYTES = MAX_KEY_BYTES - VIEW_PREFIX_BYTES - 2 - TILE_SUFFIX_BYTES
 INDEX_BUCKETS = 64
 _TAGS = [b"unskew:{%03x}:" % bucket for bucket in range(BUCKETS)]
+_INDEX_TAGS = _TAGS[:: BUCKETS // INDEX_BUCKETS]
+_INDEX = b"e:"
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -92,7 +94,7 @@ class SourceKeys:
         self.record = self._own + b"record"
         self.commits = self._own + b"commits"
         self.applied = self._own + b"applied"
-        self._index = [tag + b"e:" + self.short_name + b":" for tag in _TAGS[:: BUCKETS // INDEX_BUCKETS]]
+        self._index = [prefix + self.short_name + b":" for prefix in index_prefixes()]
 
     def commit(self, sequence: int) -> bytes:
         """Return where the ingest program may keep something about one commit."""
@@ -130,6 +132,16 @@ def view_prefixes(view_digest: str) -> list[bytes]:
 def view_pattern(view_digest: str) -> bytes:
     """Return the pattern, in the way of Redis, of all stored keys of a view."""
     return b"unskew:{???}:[rl]:" + view_digest[:16].encode() + b":*"
+
+
+def is_index_key(stored_key: bytes) -> bool:
+    """Tell whether a stored key is of an event index."""
+    return stored_key[TAG_BYTES : TAG_BYTES + 2] == _INDEX and stored_key.startswith(b"unskew:{")
+
+
+def index_prefixes() -> list[bytes]:
+    """Return how stored keys of event indexes begin, whatever the source, in the order of bytes."""
+    return [tag + _INDEX for tag in _INDEX_TAGS]
 
 
 def key_encoder(dtype: DType, entity: str) -> Callable[[Any], bytes]:

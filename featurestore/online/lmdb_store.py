@@ -11,15 +11,17 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Lock
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import lmdb
 
 from featurestore.foundation.durable_file import make_folder, sync_folder
-from featurestore.online.base import Put, PutReport
+from featurestore.online import commit_rules
+from featurestore.online.base import CommitWrite, Put, PutReport
 from featurestore.online.envelope import STAMP, stored_stamp
 from featurestore.online.errors import OnlineStoreUnavailable
-from featurestore.online.keys import view_prefixes
+from featurestore.online.index_value import is_expired
+from featurestore.online.keys import index_prefixes, view_prefixes
 
 INITIAL_MAP_BYTES = 64 * 2**20
 MAX_READERS = 1024
@@ -43,6 +45,7 @@ class LmdbStore:
         self._path = path
         self._initial_map_bytes = initial_map_bytes
         self._file: _SharedFile | None = _files.acquire(path, initial_map_bytes)
+        self._swept_to = b""
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return the values of ``keys`` in order, all as of one commit."""
@@ -50,12 +53,31 @@ class LmdbStore:
 
     def put_many(self, puts: Sequence[Put]) -> PutReport:
         """Store pairs in one synced transaction: after a crash all of them are there, or none."""
-        written = self._open().write(puts)
+        written = self._open().write(lambda transaction: sum(_put(transaction, put) for put in puts))
         return PutReport(written, len(puts) - written)
+
+    def apply(self, write: CommitWrite) -> int:
+        """Store a commit in one synced transaction: after a crash all of it is there, or nothing."""
+        return self._open().write(lambda transaction: commit_rules.apply_commit(_map(transaction), write, self.name))
+
+    def raise_fence(self, source: str, epoch: int) -> None:
+        """Let no lesser epoch write; see `OnlineStore.raise_fence`."""
+        self._open().write(lambda transaction: commit_rules.raise_fence(_map(transaction), source, epoch, self.name))
+
+    def put_values(self, pairs: Sequence[tuple[bytes, bytes | None]]) -> None:
+        """Store values as they are, in one synced transaction."""
+        self._open().write(lambda transaction: commit_rules.put_values(_map(transaction), pairs))
+
+    def sweep(self, now_us: int, limit: int) -> int:
+        """Remove expired entries of event indexes; see `OnlineStore.sweep`. Writes only if it found one."""
+        expired, self._swept_to = self._open().expired(self._swept_to, now_us, limit)
+        if not expired:
+            return 0
+        return self._open().write(lambda transaction: commit_rules.remove_expired(_map(transaction), expired, now_us))
 
     def remove_view(self, view_digest: str) -> None:
         """Remove all that is stored of a view in one synced transaction."""
-        self._open().remove(view_prefixes(view_digest))
+        self._open().write(lambda transaction: _remove(transaction, view_prefixes(view_digest)))
 
     def ping(self) -> None:
         """Return if the file can be read."""
@@ -117,17 +139,17 @@ class _SharedFile:
             with self._reading, self._environment.begin() as transaction:
                 return [transaction.get(key) for key in keys]
         except lmdb.Error:
-            return self._guard(lambda: self._read_after_growth(keys))
+            return self._guard(lambda: self._after_growth(lambda transaction: [*map(_map(transaction).get, keys)]))
 
-    def write(self, puts: Sequence[Put]) -> int:
-        with self._writing:
-            return self._guard(
-                lambda: self._write_growing(lambda transaction: sum(_put(transaction, put) for put in puts))
-            )
+    def expired(self, after: bytes, now_us: int, limit: int) -> tuple[list[bytes], bytes]:
+        """Look at up to ``limit`` entries of event indexes behind a key; return the expired, and how far it came."""
+        return self._guard(
+            lambda: self._after_growth(lambda transaction: _expired(transaction.cursor(), after, now_us, limit))
+        )
 
-    def remove(self, prefixes: Sequence[bytes]) -> int:
+    def write(self, action: Callable[[lmdb.Transaction], T]) -> T:
         with self._writing:
-            return self._guard(lambda: self._write_growing(lambda transaction: _remove(transaction, prefixes)))
+            return self._guard(lambda: self._write_growing(action))
 
     def close(self) -> None:
         with self._writing, self._reading:
@@ -147,14 +169,14 @@ class _SharedFile:
         environment.reader_check()
         return environment
 
-    def _read_after_growth(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Adopt the map's size in case another process grew it, and read again."""
+    def _after_growth(self, action: Callable[[lmdb.Transaction], T]) -> T:
+        """Adopt the map's size in case another process grew it, and read."""
         with self._writing, self._reading:
             self._environment.set_mapsize(0)
             with self._environment.begin() as transaction:
-                return [transaction.get(key) for key in keys]
+                return action(transaction)
 
-    def _write_growing(self, action: Callable[[lmdb.Transaction], int]) -> int:
+    def _write_growing(self, action: Callable[[lmdb.Transaction], T]) -> T:
         while True:
             try:
                 with self._environment.begin(write=True) as transaction:
@@ -179,14 +201,21 @@ class _SharedFile:
             ) from error
 
 
-def _bytes(value: bytes | memoryview | None) -> bytes | None:
+def _map(transaction: lmdb.Transaction) -> commit_rules.Values:
+    """Return a transaction that writes as the rules of a commit speak to it; ours reads bytes, not buffers."""
+    get = cast("Callable[[bytes], bytes | None]", transaction.get)
+    return commit_rules.Values(get, transaction.put, transaction.delete)
+
+
+def _bytes(value: bytes | memoryview | None) -> bytes:
     """Narrow the driver's type: a memoryview comes only from a transaction with buffers, which ours have not."""
-    assert not isinstance(value, memoryview)
+    assert isinstance(value, bytes)
     return value
 
 
 def _put(transaction: lmdb.Transaction, put: Put) -> bool:
-    if stored_stamp(_bytes(transaction.get(put.row_key))) > put.row[STAMP]:
+    stored = transaction.get(put.row_key)
+    if stored is not None and stored_stamp(_bytes(stored)) > put.row[STAMP]:
         return False
     transaction.put(put.row_key, put.row)
     if put.log is None:
@@ -196,14 +225,30 @@ def _put(transaction: lmdb.Transaction, put: Put) -> bool:
     return True
 
 
-def _remove(transaction: lmdb.Transaction, prefixes: Sequence[bytes]) -> int:
-    removed, cursor = 0, transaction.cursor()
+def _remove(transaction: lmdb.Transaction, prefixes: Sequence[bytes]) -> None:
+    cursor = transaction.cursor()
     for prefix in prefixes:
         there = cursor.set_range(prefix)
-        while there and bytes(cursor.key()).startswith(prefix):
+        while there and _bytes(cursor.key()).startswith(prefix):
             there = cursor.delete()
-            removed += 1
-    return removed
+
+
+def _expired(cursor: lmdb.Cursor, after: bytes, now_us: int, limit: int) -> tuple[list[bytes], bytes]:
+    """Walk the indexes from behind a key; after the last entry, the way begins anew at ``b""``."""
+    expired: list[bytes] = []
+    looked_at = 0
+    for prefix in index_prefixes():
+        if after[: len(prefix)] > prefix:
+            continue
+        there = cursor.set_range(max(prefix, after + b"\0"))
+        while there and cursor.key()[: len(prefix)] == prefix:
+            if looked_at == limit:
+                return expired, after
+            looked_at, after = looked_at + 1, _bytes(cursor.key())
+            if is_expired(_bytes(cursor.value()), now_us):
+                expired.append(after)
+            there = cursor.next()
+    return expired, b""
 
 
 class _SharedFiles:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from threading import Lock
 
-from featurestore.online.base import Put, PutReport
+from featurestore.online import commit_rules
+from featurestore.online.base import CommitWrite, Put, PutReport
 from featurestore.online.envelope import STAMP, stored_stamp
-from featurestore.online.keys import VIEW_PREFIX_BYTES, view_prefixes
+from featurestore.online.keys import VIEW_PREFIX_BYTES, is_index_key, view_prefixes
 
 
 class MemoryStore:
@@ -22,7 +23,11 @@ class MemoryStore:
     def __init__(self, name: str = "memory://") -> None:
         self.name = name
         self._values: dict[bytes, bytes] = {}
+        self._map = commit_rules.Values(
+            self._values.get, self._values.__setitem__, lambda key: self._values.pop(key, None)
+        )
         self._lock = Lock()
+        self._unswept: list[bytes] = []
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return the values of ``keys`` in order, ``None`` where there is none."""
@@ -34,6 +39,29 @@ class MemoryStore:
         with self._lock:
             written = sum(self._put(put) for put in puts)
         return PutReport(written, len(puts) - written)
+
+    def apply(self, write: CommitWrite) -> int:
+        """Store a commit, all at once; see `OnlineStore.apply`."""
+        with self._lock:
+            return commit_rules.apply_commit(self._map, write, self.name)
+
+    def raise_fence(self, source: str, epoch: int) -> None:
+        """Let no lesser epoch write; see `OnlineStore.raise_fence`."""
+        with self._lock:
+            commit_rules.raise_fence(self._map, source, epoch, self.name)
+
+    def put_values(self, pairs: Sequence[tuple[bytes, bytes | None]]) -> None:
+        """Store values as they are, all at once."""
+        with self._lock:
+            commit_rules.put_values(self._map, pairs)
+
+    def sweep(self, now_us: int, limit: int) -> int:
+        """Remove expired entries of event indexes; see `OnlineStore.sweep`."""
+        with self._lock:
+            if not self._unswept:
+                self._unswept = [key for key in self._values if is_index_key(key)]
+            looked_at = [self._unswept.pop() for _ in range(min(limit, len(self._unswept)))]
+            return commit_rules.remove_expired(self._map, looked_at, now_us)
 
     def remove_view(self, view_digest: str) -> None:
         """Remove all that is stored of a view, all at once."""

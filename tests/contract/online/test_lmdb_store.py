@@ -11,7 +11,8 @@ import pytest
 from featurestore.online.errors import OnlineStoreUnavailable
 from featurestore.online.lmdb_store import LmdbStore
 from featurestore.online.open_store import open_store
-from tests.contract.online.suite import OnlineStoreSuite, keys_of, put_of, row
+from tests.contract.online.commit_suite import CommitSuite
+from tests.contract.online.suite import keys_of, put_of, row
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -24,7 +25,7 @@ def in_another_process(code, *arguments):
     ).stdout  # fmt: skip
 
 
-class TestLmdbStore(OnlineStoreSuite):
+class TestLmdbStore(CommitSuite):
     """The back door is another process: LMDB allows one handle of a file in a process."""
 
     @pytest.fixture(autouse=True)

@@ -2,10 +2,10 @@ import pytest
 
 from featurestore.online.memory_store import MemoryStore
 from featurestore.online.open_store import open_store
-from tests.contract.online.suite import OnlineStoreSuite
+from tests.contract.online.commit_suite import CommitSuite
 
 
-class TestMemoryStore(OnlineStoreSuite):
+class TestMemoryStore(CommitSuite):
     @pytest.fixture(autouse=True)
     def a_name(self, request):
         self.url = f"memory://{request.node.nodeid}"

@@ -12,11 +12,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from featurestore.definitions import FeatureView, Source
-from featurestore.foundation.errors import OfflineStoreError
 from featurestore.offline import snapshot
 from featurestore.offline.point_in_time.event_rows import EventRows
 from featurestore.offline.point_in_time.join import ViewFrame
-from featurestore.offline.row_sql import keys_sql, rows_sql, stored_sql
+from featurestore.offline.row_sql import RowSqlFailed, keys_sql, rows_sql, stored_sql
 from featurestore.offline.view_rows import ViewRows
 from featurestore.semantics.aggregate import Aggregate, EventLog
 from featurestore.semantics.arrow_column import from_arrow, to_arrow
@@ -141,11 +140,7 @@ class DuckDBStore:
                 cursor.register("wanted", pa.table({"__key": wanted}))
             return cursor.sql(sql).to_arrow_table()
         except duckdb.Error as error:
-            raise OfflineStoreError(
-                f"the rows cannot be computed: {str(error).splitlines()[0]}",
-                where=f"FeatureView {view.name} over source {view.source.name}",
-                mend="make derive and where hold for every stored row, for instance with TRY_CAST or CASE",
-            ) from error
+            raise RowSqlFailed(view, error) from error
         finally:
             cursor.close()
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from sqlglot import exp
 
 from featurestore.definitions import FeatureView, Source
+from featurestore.foundation.errors import OfflineStoreError
 from featurestore.semantics.interval import NEVER_US
 from featurestore.semantics.value import DType
 
@@ -26,6 +27,19 @@ _SQL_TYPES = {
 }
 _PATTERN = re.compile(r"[*?\[]")
 ENTER = "greatest(__event_us, __available_us)"
+
+
+class RowSqlFailed(OfflineStoreError):
+    """A view's expressions fail on some row."""
+
+    code = "row-sql-failed"
+
+    def __init__(self, view: FeatureView, error: Exception) -> None:
+        super().__init__(
+            f"the rows cannot be computed: {str(error).splitlines()[0]}",
+            where=f"FeatureView {view.name} over source {view.source.name}",
+            mend="make derive and where hold for every stored row, for instance with TRY_CAST or CASE",
+        )
 
 
 def stored_sql(source: Source, paths: Iterable[Path], held: Container[str], upto: int | None = None) -> str:
@@ -70,15 +84,59 @@ def rows_sql(view: FeatureView, columns: Iterable[str], stored: str, *, some_key
     key = quoted(view.key)
     order = ", ".join(["__key", "__event", "__available_us", *map(quoted, view.source.identity)])
     names = list(columns)
-    picked = "".join(f", {column_sql(view, name)} AS __{index}" for index, name in enumerate(names))
-    conditions = [f"{key} IS NOT NULL", "NOT __deleted", f"{ENTER} < __leave_us", *_where(view)]
+    conditions = [*row_conditions(view, "__deleted"), f"{ENTER} < __leave_us"]
     if some_keys:
         conditions.append(f"{key} IN (SELECT __key FROM wanted)")
     return (
         f"WITH versions AS ({_versions_sql(view, _read_columns(view, names), stored)}) "
-        f"SELECT {key} AS __key, __event_us AS __event, {ENTER} AS __enter, __leave_us AS __leave{picked} "
+        f"SELECT {key} AS __key, __event_us AS __event, {ENTER} AS __enter, __leave_us AS __leave"
+        f"{_picked(view, names)} "
         f"FROM versions WHERE {' AND '.join(conditions)} ORDER BY {order}"
     )
+
+
+def batch_sql(view: FeatureView, batch: str, position: str) -> str:
+    """Return the query of a view's rows of a relation in the order of its column ``position``.
+
+    Result columns: ``position``, ``__key``, then ``__0``, ``__1``, ... for the view's columns.
+
+    Parameters
+    ----------
+    batch
+        A relation of events as a source's schema has them, each the newest version, with a column ``position``.
+    """
+    deleted = None if view.source.tombstone is None else quoted(view.source.tombstone)
+    return (
+        f"SELECT {position}, {quoted(view.key)} AS __key{_picked(view, view.columns)} FROM {batch} "
+        f"WHERE {' AND '.join(row_conditions(view, deleted))} ORDER BY {position}"
+    )
+
+
+def source_columns(view: FeatureView, names: Iterable[str]) -> set[str]:
+    """Return the source's columns that a view's key, condition and the named columns are made from."""
+    used = {view.key, *(() if view.where_expression is None else view.where_expression.columns)}
+    for name in names:
+        used.update(view.derived_expressions[name].columns if name in view.derive else [name])
+    return used
+
+
+def row_conditions(view: FeatureView, deleted: str | None) -> list[str]:
+    """Return what a row must meet to count for a view: a key, no withdrawal, and the view's own condition.
+
+    That condition is evaluated for no row without a key and for no withdrawal, whatever the engine's plan: a row that
+    it fails on is so the same one in every query.
+
+    Parameters
+    ----------
+    deleted
+        A column that says which rows withdraw events, as SQL; ``None`` if none does.
+    """
+    conditions = [f"{quoted(view.key)} IS NOT NULL"]
+    if deleted is not None:
+        conditions.append(f"NOT {deleted}")
+    if view.where_expression is None:
+        return conditions
+    return [*conditions, f"CASE WHEN {' AND '.join(conditions)} THEN ({view.where_expression.sql}) ELSE false END"]
 
 
 def keys_sql(view: FeatureView, stored: str) -> str:
@@ -109,17 +167,13 @@ def literal(text: str) -> str:
     return exp.Literal.string(text).sql(dialect="duckdb")
 
 
-def _where(view: FeatureView) -> list[str]:
-    return [] if view.where_expression is None else [f"({view.where_expression.sql})"]
+def _picked(view: FeatureView, names: Iterable[str]) -> str:
+    return "".join(f", {column_sql(view, name)} AS __{index}" for index, name in enumerate(names))
 
 
 def _read_columns(view: FeatureView, names: list[str]) -> list[str]:
     """Return the stored columns that the query reads, the store's own first."""
-    used = {view.key, *view.source.identity}
-    for name in names:
-        used.update(view.derived_expressions[name].columns if name in view.derive else [name])
-    if view.where_expression is not None:
-        used.update(view.where_expression.columns)
+    used = {*source_columns(view, names), *view.source.identity}
     return ["__event_us", "__available_us", "__commit", "__row", "__deleted", *map(quoted, sorted(used))]
 
 

@@ -1,0 +1,115 @@
+"""A view's rows of a few events that just came in, by the same expressions and the same engine as of all history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from featurestore.definitions import FeatureView
+from featurestore.offline.row_sql import RowSqlFailed, batch_sql, source_columns
+from featurestore.semantics.arrow_column import from_arrow
+from featurestore.semantics.value import Column
+
+POSITION = "__position"
+
+
+@dataclass(frozen=True, slots=True)
+class RowsOfView:
+    """The rows that count for a view, in the order in which they were given.
+
+    Attributes
+    ----------
+    index
+        Where each stands in the table it is from, ascending.
+    keys
+        Their keys, without null.
+    columns
+        Per column that the view's features read, source's or derived, their values.
+    """
+
+    index: NDArray[np.int64]
+    keys: Column
+    columns: Mapping[str, Column]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+
+class RowEngine:
+    """Evaluates views over tables in memory. For one thread at a time.
+
+    A view without expressions is read from the table as it stands; the engine is asked only where there is something
+    to evaluate, on one thread. What it gives is what `featurestore.offline.row_sql.rows_sql` gives for the same rows.
+    """
+
+    def __init__(self) -> None:
+        self._connection = duckdb.connect(":memory:", config={"autoinstall_known_extensions": False, "threads": 1})
+        self._connection.execute("SET TimeZone = 'UTC'")
+        self._queries: dict[FeatureView, _Query] = {}
+
+    def rows(self, view: FeatureView, table: pa.Table) -> RowsOfView:
+        """Return the rows that have a key, meet the view's condition and withdraw nothing, derived columns computed.
+
+        Parameters
+        ----------
+        table
+            The source's columns in their stored types, in any order; further ones are passed over.
+
+        Raises
+        ------
+        RowSqlFailed
+            If an expression fails on some row of the table that has a key and is no tombstone.
+        """
+        if view.where_expression is None and not any(name in view.derive for name in view.columns):
+            return _plain_rows(view, table)
+        return self._evaluated(view, table)
+
+    def close(self) -> None:
+        """Close the engine."""
+        self._connection.close()
+
+    def _evaluated(self, view: FeatureView, table: pa.Table) -> RowsOfView:
+        query = self._queries.get(view) or self._queries.setdefault(view, _query(view))
+        position = pa.array(np.arange(table.num_rows, dtype=np.int64))
+        batch = table.select(query.read).append_column(POSITION, position)
+        self._connection.register("batch", batch)
+        try:
+            found = self._connection.sql(query.sql).to_arrow_table()
+        except duckdb.Error as error:
+            raise RowSqlFailed(view, error) from error
+        finally:
+            self._connection.unregister("batch")
+        columns = {
+            name: from_arrow(found.column(f"__{i}"), view.column_dtype(name)) for i, name in enumerate(view.columns)
+        }
+        index = found.column(POSITION).to_numpy()
+        return RowsOfView(index, from_arrow(found.column("__key"), view.entity.dtype), columns)
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """A view's rows of the relation ``batch``, and the columns it must have beside `POSITION`."""
+
+    sql: str
+    read: list[str]
+
+
+def _query(view: FeatureView) -> _Query:
+    deleted = view.source.tombstone
+    read = {*source_columns(view, view.columns), *([] if deleted is None else [deleted])}
+    return _Query(batch_sql(view, "batch", POSITION), [name for name in view.source.schema if name in read])
+
+
+def _plain_rows(view: FeatureView, table: pa.Table) -> RowsOfView:
+    keys = from_arrow(table.column(view.key), view.entity.dtype)
+    counts = ~keys.nulls
+    if view.source.tombstone is not None:
+        counts &= ~np.asarray(table.column(view.source.tombstone).to_numpy(), dtype=np.bool_)
+    index = np.flatnonzero(counts)
+    columns = {name: from_arrow(table.column(name), view.column_dtype(name)) for name in view.columns}
+    return RowsOfView(index, keys.take(index), {name: of.take(index) for name, of in columns.items()})

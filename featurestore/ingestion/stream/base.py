@@ -126,8 +126,8 @@ class EventStream(Protocol):
         """
         ...
 
-    def commit(self, position: str, rows: int) -> None:
-        """Count the entries up to ``position`` as committed; ``rows`` of them are those of the last commit.
+    def commit(self, position: str) -> None:
+        """Count the entries up to ``position`` as committed.
 
         For the backlog alone: whoever reads says where from. A repeat, and a position before the present one, change
         nothing.

@@ -47,6 +47,15 @@ class RedisAddress:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'rediss' if self.tls else 'redis'}://{host}:{self.port}/{self.db}"
 
+    @property
+    def greeting(self) -> list[tuple[str, ...]]:
+        """The commands by which a connection begins: log in, choose the database, see that it answers."""
+        questions: list[tuple[str, ...]] = []
+        if self.password is not None:
+            user = () if self.username is None else (self.username,)
+            questions.append(("AUTH", *user, self.password))
+        return [*questions, ("SELECT", str(self.db)), ("PING",)]
+
 
 def parse_redis_url(url: str) -> RedisAddress:
     """Read a URL; errors do not repeat its password.

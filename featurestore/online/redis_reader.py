@@ -18,6 +18,7 @@ import hiredis
 
 from featurestore.online.errors import OnlineStoreUnavailable
 from featurestore.online.redis_address import RedisAddress
+from featurestore.online.redis_connection import packed
 
 _MEND = "check that the server runs and the URL is right"
 
@@ -43,7 +44,7 @@ class RedisReader:
         """
         if not keys:
             return []
-        question = _packed(b"MGET", *keys)
+        question = packed(b"MGET", *keys)
         connection = self._connection
         if connection is None or connection.lost:
             connection = await self._open()
@@ -104,11 +105,6 @@ class RedisReader:
         return OnlineStoreUnavailable(what, where=self._address.name, mend=_MEND)
 
 
-def _packed(*command: str | bytes) -> bytes:
-    """Write a command; the driver's stub wants a tuple of one."""
-    return cast("bytes", hiredis.pack_command(command))  # type: ignore[arg-type]
-
-
 class _ConnectionLost(Exception):
     """The connection ended before the answer came; the question may be asked again."""
 
@@ -140,14 +136,9 @@ class _Connection(asyncio.Protocol):
 
     async def greet(self, address: RedisAddress) -> None:
         """Log in and choose the database; close when refused."""
-        questions: list[tuple[str, ...]] = []
-        if address.password is not None:
-            user = () if address.username is None else (address.username,)
-            questions.append(("AUTH", *user, address.password))
-        questions += [("SELECT", str(address.db)), ("PING",)]
         try:
-            for question in questions:
-                await self.ask(_packed(*question))
+            for question in address.greeting:
+                await self.ask(packed(*question))
         except BaseException:
             self.close()
             raise

@@ -14,10 +14,10 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import NoScriptError, RedisError
 from redis.retry import Retry
 
-from featurestore.online.base import Put, PutReport
-from featurestore.online.errors import OnlineStoreUnavailable
+from featurestore.online.base import CommitWrite, Put, PutReport
 from featurestore.online.keys import HISTORY, NOBODY, ViewKeys, bucket_of, view_pattern
 from featurestore.online.redis_address import RedisAddress, parse_redis_url
+from featurestore.online.redis_commits import RedisCommits, refused
 from featurestore.online.redis_reader import RedisReader
 
 PIPELINE_PUTS = 2000
@@ -48,6 +48,7 @@ class RedisStore:
         self._address = parse_redis_url(url)
         self.name = self._address.name
         self._client = _client(self._address)
+        self._commits = RedisCommits(self._address)
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return the values of ``keys`` in order, as of one moment: one MGET."""
@@ -61,6 +62,23 @@ class RedisStore:
         for start in range(0, len(puts), PIPELINE_PUTS):
             written += self._guard(partial(self._put, puts[start : start + PIPELINE_PUTS]))
         return PutReport(written, len(puts) - written)
+
+    def apply(self, write: CommitWrite) -> int:
+        """Store a commit in up to four round trips; see `OnlineStore.apply` and `featurestore.online.redis_commits`."""
+        return self._commits.apply(write)
+
+    def raise_fence(self, source: str, epoch: int) -> None:
+        """Let no lesser epoch write, in any bucket; see `OnlineStore.raise_fence`."""
+        self._commits.raise_fence(source, epoch)
+
+    def put_values(self, pairs: Sequence[tuple[bytes, bytes | None]]) -> None:
+        """Store values as they are, in their order; one round trip for each `PIPELINE_PUTS` of them."""
+        for start in range(0, len(pairs), PIPELINE_PUTS):
+            self._guard(partial(self._put_values, pairs[start : start + PIPELINE_PUTS]))
+
+    def sweep(self, now_us: int, limit: int) -> int:  # noqa: ARG002
+        """Return 0: Redis removes entries by itself, when they were kept for as long as was asked for."""
+        return 0
 
     def remove_view(self, view_digest: str) -> None:
         """Remove all that is stored of a view; see `OnlineStore.remove_view`."""
@@ -84,6 +102,7 @@ class RedisStore:
     def close(self) -> None:
         """Close the connections; the next call would open one again."""
         self._client.close()
+        self._commits.close()
 
     def _remove(self, pattern: bytes, first: bytes, last: bytes) -> None:
         self._client.unlink(first)
@@ -94,6 +113,15 @@ class RedisStore:
             if keys:
                 self._client.unlink(*keys)
         self._client.unlink(last)
+
+    def _put_values(self, pairs: Sequence[tuple[bytes, bytes | None]]) -> None:
+        pipeline = self._client.pipeline(transaction=False)
+        for key, value in pairs:
+            if value is None:
+                pipeline.delete(key)
+            else:
+                pipeline.set(key, value)
+        pipeline.execute()
 
     def _put(self, puts: Sequence[Put]) -> int:
         calls = _script_calls(puts)
@@ -118,11 +146,7 @@ class RedisStore:
         try:
             return action()
         except RedisError as error:
-            if "command not allowed when used memory > 'maxmemory'" in str(error):
-                mend = "raise its maxmemory, or remove what is not needed"
-                raise OnlineStoreUnavailable("Redis is out of memory", where=self.name, mend=mend) from error
-            mend = "check that the server runs and the URL is right"
-            raise OnlineStoreUnavailable(f"Redis says: {error}", where=self.name, mend=mend) from error
+            raise refused(error, self.name) from error
 
 
 def _client(address: RedisAddress) -> Redis:

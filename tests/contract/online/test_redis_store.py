@@ -9,12 +9,15 @@ from featurestore.online.base import Put
 from featurestore.online.errors import OnlineStoreUnavailable
 from featurestore.online.keys import HISTORY, NOBODY, ViewKeys
 from featurestore.online.redis_store import RedisStore
+from tests.contract.online.commit_suite import CommitSuite
 from tests.contract.online.suite import OnlineStoreSuite, keys_of, put_of, refusal, row
 from tests.servers import free_port
 
 
 @pytest.mark.redis
-class TestRedisStore(OnlineStoreSuite):
+class TestRedisStore(CommitSuite):
+    expires_by_itself = True
+
     @pytest.fixture(autouse=True)
     def a_server(self, redis_server):
         self.url = redis_server

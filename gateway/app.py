@@ -17,8 +17,13 @@ from featurestore.catalog.catalog import Catalog
 from featurestore.definitions import FeatureService
 from featurestore.foundation.clock import Clock
 from featurestore.foundation.errors import UnskewError
+from featurestore.ingestion.accept import EventForm
+from featurestore.ingestion.dead_letter import DeadLetters
+from featurestore.ingestion.stream.base import EventStream
+from featurestore.ingestion.stream.open_stream import open_stream
 from featurestore.online.base import OnlineReader, OnlineStore
 from featurestore.online.open_store import open_store
+from gateway.api.events_route import EventsRoute, event_source
 from gateway.api.exchange import Receive, Scope, Send
 from gateway.api.operations import operations
 from gateway.api.predict_route import PredictRoute, predicted_model
@@ -36,6 +41,7 @@ from gateway.observability.metrics import (
 from gateway.predictionlog.writer import PredictionLog
 from gateway.registry.registry import Registry, open_registry
 from gateway.routing.follower import RouteFollower
+from gateway.serving.event_intake import EventIntake
 from gateway.serving.feature_fetch import FeatureFetch
 from gateway.serving.predict import Predictor
 from gateway.serving.prediction_round import PredictionRound
@@ -45,10 +51,12 @@ from gateway.settings import Settings, load_settings
 
 
 class GatewayApp:
-    """The gateway as one ASGI application: predictions on the raw path, all else by FastAPI.
+    """The gateway as one ASGI application: predictions and events on raw paths, all else by FastAPI.
 
     Attributes
     ----------
+    intake
+        The path of events.
     startup_error
         Why the application did not start, if it did not.
     """
@@ -66,6 +74,13 @@ class GatewayApp:
         )
         limit = settings.gateway.body_limit_bytes
         self._predict = PredictRoute(self._predictor, self._measures, body_limit_bytes=limit)
+        self.intake = self._make_intake()
+        self._events = EventsRoute(
+            self.intake,
+            self._measures,
+            body_limit_bytes=settings.ingestion.body_limit_bytes,
+            request_limit_rows=settings.ingestion.request_limit_rows,
+        )
         self._operations = operations(self._predictor, self._measures, self._open_registry, self._ping_store)
         self._registry: Registry | None = None
         self._store: OnlineStore | None = None
@@ -77,6 +92,10 @@ class GatewayApp:
             model = predicted_model(scope["path"])
             if model is not None:
                 await self._predict.answer(model, scope, receive, send)
+                return
+            source = event_source(scope["path"])
+            if source is not None:
+                await self._events.answer(source, scope, receive, send)
                 return
         if scope["type"] == "lifespan":
             await self._live(receive, send)
@@ -100,8 +119,28 @@ class GatewayApp:
             await asyncio.to_thread(watch.refresh)
             following = asyncio.create_task(watch.run(settings.gateway.route_poll_interval_ms / 1_000))
             stack.push_async_callback(_cancelled, following)
+            stack.push_async_callback(asyncio.to_thread, self.intake.close)
+            watching = asyncio.create_task(self.intake.watch_backlogs())
+            stack.push_async_callback(_cancelled, watching)
             stack.callback(self._predictor.admission.close)
+            stack.callback(self.intake.admission.close)
             yield
+
+    def _make_intake(self) -> EventIntake:
+        section = self._settings.ingestion
+        return EventIntake(
+            {name: EventForm(source) for name, source in self._catalog.sources.items()},
+            self._open_stream,
+            DeadLetters(section.dead_letters, self._clock),
+            self._measures,
+            in_flight_limit_requests=self._settings.gateway.in_flight_limit_requests,
+            in_flight_limit_bytes=section.in_flight_limit_bytes,
+        )
+
+    def _open_stream(self, source: str) -> EventStream:
+        section = self._settings.ingestion
+        url = self._settings.online.url
+        return open_stream(url, section.stream, source, backlog_limit_rows=section.backlog_limit_rows)
 
     def _open_log(self, stack: AsyncExitStack) -> PredictionLog:
         section = self._settings.predictions

@@ -13,10 +13,13 @@
     │   ├── MediaTypeUnsupported     415
     │   ├── RequestInvalid           422
     │   ├── FeaturesMissing          422
+    │   ├── EventsRefused            422
     │   ├── Overloaded               429
+    │   ├── BacklogLimit             429
     │   ├── ModelFailed              500
     │   ├── FeaturesUnreadable       503
     │   ├── NotReady                 503
+    │   ├── StreamFailed             503
     │   └── StoreUnavailable         503
     ├── RegistryError                the registry cannot be opened, read or written
     │   ├── RecordRefused            a model record that cannot stand: no owner, NaN metric, bad name
@@ -64,6 +67,8 @@ class RequestError(GatewayError):
         RFC 6901 pointer to the offending part of the body, None if it is not one part.
     headers
         Response headers that belong to the error.
+    members
+        Further members of the problem details, by name.
     """
 
     code = "request-error"
@@ -78,10 +83,12 @@ class RequestError(GatewayError):
         mend: str | None = None,
         pointer: str | None = None,
         headers: tuple[tuple[str, str], ...] = (),
+        members: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(what, where=where, mend=mend)
         self.pointer = pointer
         self.headers = headers
+        self.members = members or {}
 
 
 class RequestNotJson(RequestError):
@@ -140,12 +147,28 @@ class FeaturesMissing(RequestError):
     title = "Features have no value"
 
 
+class EventsRefused(RequestError):
+    """None of the events of a request was accepted; each is told with its reason, and kept as a dead letter."""
+
+    code = "events-refused"
+    status = 422
+    title = "No event was accepted"
+
+
 class Overloaded(RequestError):
     """As many requests as the settings allow are in work already."""
 
     code = "overloaded"
     status = 429
     title = "The gateway is overloaded"
+
+
+class BacklogLimit(RequestError):
+    """As many events as may wait for the ingest program; nothing of the request was kept."""
+
+    code = "backlog-limit"
+    status = 429
+    title = "Too many events wait"
 
 
 class ModelFailed(RequestError):
@@ -178,6 +201,14 @@ class StoreUnavailable(RequestError):
     code = "store-unavailable"
     status = 503
     title = "The online store is unavailable"
+
+
+class StreamFailed(RequestError):
+    """Events could not be made durable; some may be there, and sending all of them again does no harm."""
+
+    code = "event-stream-failed"
+    status = 503
+    title = "The events could not be kept"
 
 
 class RegistryError(GatewayError):

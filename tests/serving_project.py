@@ -335,7 +335,10 @@ class LocalGateway:
 
     def predict_together(self, bodies: Sequence[Any], model: str = "spend") -> list[httpx.Response]:
         """Send several requests at one moment."""
-        path = f"/v1/models/{model}/predict"
+        return self.post_together(f"/v1/models/{model}/predict", bodies)
+
+    def post_together(self, path: str, bodies: Sequence[Any]) -> list[httpx.Response]:
+        """Send several requests to one path at one moment."""
 
         async def all_of_them() -> list[httpx.Response]:
             return await asyncio.gather(*(self._client.post(path, json=body) for body in bodies))

@@ -84,7 +84,7 @@ _PREDICTIONS: dict[str, Any] = {
     "required": ["model", "predictions"],
     "properties": {"model": {"type": "string"}, "predictions": {"type": "array", "items": _PREDICTION}},
 }
-_PROBLEM: dict[str, Any] = {
+PROBLEM: dict[str, Any] = {
     "type": "object",
     "required": ["type", "title", "status", "detail", "instance", "code", "error"],
     "properties": {
@@ -142,7 +142,7 @@ def with_predict(openapi: dict[str, Any]) -> dict[str, Any]:
                 }
             }
             | {
-                str(status): {"description": meaning, "content": {"application/problem+json": {"schema": _PROBLEM}}}
+                str(status): {"description": meaning, "content": {"application/problem+json": {"schema": PROBLEM}}}
                 for status, meaning in ERRORS.items()
             },
         }

@@ -1,4 +1,4 @@
-"""Everything but predictions: health, metrics, documentation, and what is registered and routed. All read only."""
+"""Everything but predictions and events: health, metrics, documentation, what is registered and routed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from featurestore.foundation.clock import format_instant
 from featurestore.foundation.errors import OnlineStoreError, UnskewError
+from gateway.api.event_openapi import with_events
 from gateway.api.openapi import with_predict
 from gateway.api.wire import JSON, PROBLEM_JSON, as_request_error, problem, unforeseen
 from gateway.errors import MethodNotAllowed, NotReady, RequestError, RequestInvalid, ResourceUnknown
@@ -30,7 +31,7 @@ def operations(
     registry: Callable[[], Registry],
     ping_store: Callable[[], None],
 ) -> FastAPI:
-    """Make the application of all routes but the prediction route.
+    """Make the application of all routes but those of predictions and events.
 
     Parameters
     ----------
@@ -48,7 +49,7 @@ def operations(
     _add_registry(app, predictor, registry)
     _add_errors(app)
     made = app.openapi
-    app.openapi = lambda: with_predict(made())  # type: ignore[method-assign]  # FastAPI's documented way
+    app.openapi = lambda: with_events(with_predict(made()))  # type: ignore[method-assign]  # FastAPI's documented way
     return app
 
 
@@ -174,7 +175,8 @@ def _of_framework(request: Request, error: HTTPException) -> RequestError:
         )
     if error.status_code == 404:
         return ResourceUnknown(
-            f"there is nothing at {path}", mend=f"use {_PATHS}, or POST to /v1/models/{{model}}/predict"
+            f"there is nothing at {path}",
+            mend=f"use {_PATHS}, or POST to /v1/models/{{model}}/predict or /v1/events/{{source}}",
         )
     return RequestInvalid(str(error.detail), where=path, mend="see /docs")
 

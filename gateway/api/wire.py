@@ -47,7 +47,7 @@ def problem(error: RequestError, instance: str) -> bytes:
     """Write an error as problem details.
 
     ``detail``, ``where`` and ``mend`` are what it says in parts, ``error`` the whole in one string; ``pointer`` is
-    there when one part of the body is at fault.
+    there when one part of the body is at fault, and what the kind of error has beside these.
     """
     details: dict[str, Any] = {
         "type": f"urn:unskew:problem:{error.code}",
@@ -60,6 +60,7 @@ def problem(error: RequestError, instance: str) -> bytes:
         "where": error.where,
         "pointer": error.pointer,
         "mend": error.mend,
+        **error.members,
     }
     return orjson.dumps({name: value for name, value in details.items() if value is not None})
 

@@ -91,6 +91,38 @@ LOG_ERRORS = Definition(
     "unskew_prediction_log_errors_total", "counter", "attempts", (), "attempts to write a file that failed"
 )
 
+EVENT_REQUESTS = Definition(
+    "unskew_event_requests_total", "counter", "requests", ("source", "status"), "events requests by HTTP status"
+)
+EVENTS = Definition(
+    "unskew_events_total",
+    "counter",
+    "events",
+    ("source", "fate"),
+    "events by what became of them: `accepted` into the stream, synced, or `refused` and kept as dead letters",
+)
+EVENTS_SHED = Definition(
+    "unskew_event_requests_shed_total",
+    "counter",
+    "requests",
+    ("source", "reason"),
+    "events requests answered 429: because the `backlog` of the ingest program is full, or too many are `in_flight`",
+)
+EVENT_APPEND_SECONDS = Definition(
+    "unskew_event_append_seconds",
+    "histogram",
+    "seconds",
+    ("source",),
+    "duration of a round of appends, the stream's sync and that of the dead letters included",
+)
+EVENT_BACKLOG = Definition(
+    "unskew_event_backlog_rows",
+    "gauge",
+    "events",
+    ("source",),
+    "events that wait for the ingest program, of sources that this gateway has taken events of; looked at every second",
+)
+
 METRICS = (
     REQUESTS,
     REQUEST_SECONDS,
@@ -107,6 +139,11 @@ METRICS = (
     LOG_WAITING,
     LOG_FILES,
     LOG_ERRORS,
+    EVENT_REQUESTS,
+    EVENTS,
+    EVENTS_SHED,
+    EVENT_APPEND_SECONDS,
+    EVENT_BACKLOG,
 )
 
 Reading = tuple[Definition, Labels, float]

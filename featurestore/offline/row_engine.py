@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from featurestore.definitions import FeatureView
 from featurestore.offline.row_sql import RowSqlFailed, batch_sql, source_columns
-from featurestore.semantics.arrow_column import from_arrow
+from featurestore.semantics.arrow_column import arrow_type, from_arrow
 from featurestore.semantics.value import Column
 
 POSITION = "__position"
@@ -50,7 +50,7 @@ class RowEngine:
     def __init__(self) -> None:
         self._connection = duckdb.connect(":memory:", config={"autoinstall_known_extensions": False, "threads": 1})
         self._connection.execute("SET TimeZone = 'UTC'")
-        self._queries: dict[FeatureView, _Query] = {}
+        self._batches: dict[FeatureView, _Batch] = {}
 
     def rows(self, view: FeatureView, table: pa.Table) -> RowsOfView:
         """Return the rows that have a key, meet the view's condition and withdraw nothing, derived columns computed.
@@ -74,35 +74,59 @@ class RowEngine:
         self._connection.close()
 
     def _evaluated(self, view: FeatureView, table: pa.Table) -> RowsOfView:
-        query = self._queries.get(view) or self._queries.setdefault(view, _query(view))
-        position = pa.array(np.arange(table.num_rows, dtype=np.int64))
-        batch = table.select(query.read).append_column(POSITION, position)
-        self._connection.register("batch", batch)
+        batch = self._batches.get(view) or self._prepared(view)
         try:
-            found = self._connection.sql(query.sql).to_arrow_table()
+            found = batch.asked(self._connection, table)
         except duckdb.Error as error:
             raise RowSqlFailed(view, error) from error
-        finally:
-            self._connection.unregister("batch")
         columns = {
             name: from_arrow(found.column(f"__{i}"), view.column_dtype(name)) for i, name in enumerate(view.columns)
         }
         index = found.column(POSITION).to_numpy()
         return RowsOfView(index, from_arrow(found.column("__key"), view.entity.dtype), columns)
 
+    def _prepared(self, view: FeatureView) -> _Batch:
+        batch = _Batch(view, f"view{len(self._batches)}")
+        try:
+            batch.prepare(self._connection)
+        except duckdb.Error as error:
+            raise RowSqlFailed(view, error) from error
+        self._batches[view] = batch
+        return batch
 
-@dataclass(frozen=True, slots=True)
-class _Query:
-    """A view's rows of the relation ``batch``, and the columns it must have beside `POSITION`."""
 
-    sql: str
-    read: list[str]
+class _Batch:
+    """What the prepared query of one view reads: an Arrow stream whose table is another one at each call.
 
+    Preparing takes most of the time of a query over a few rows, and the engine forgets a prepared one whose relation
+    is replaced; so the relation stays and what it gives changes.
+    """
 
-def _query(view: FeatureView) -> _Query:
-    deleted = view.source.tombstone
-    read = {*source_columns(view, view.columns), *([] if deleted is None else [deleted])}
-    return _Query(batch_sql(view, "batch", POSITION), [name for name in view.source.schema if name in read])
+    def __init__(self, view: FeatureView, name: str) -> None:
+        self._view, self._name = view, name
+        deleted = view.source.tombstone
+        read = {*source_columns(view, view.columns), *([] if deleted is None else [deleted])}
+        self._read = [column for column in view.source.schema if column in read]
+        fields = [pa.field(column, arrow_type(view.source.schema[column])) for column in self._read]
+        self.schema = pa.schema([*fields, pa.field(POSITION, pa.int64())])
+        self._table = self.schema.empty_table()
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self._table.__arrow_c_stream__(requested_schema)
+
+    def prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Register this relation, and prepare the view's query of it under the same name."""
+        connection.register(self._name, self)
+        connection.execute(f"PREPARE {self._name} AS {batch_sql(self._view, self._name, POSITION)}")
+
+    def asked(self, connection: duckdb.DuckDBPyConnection, table: pa.Table) -> pa.Table:
+        """Return what the view's query gives for a table."""
+        positions = pa.array(np.arange(table.num_rows, dtype=np.int64))
+        self._table = table.select(self._read).append_column(self.schema.field(POSITION), positions)
+        try:
+            return connection.sql(f"EXECUTE {self._name}").to_arrow_table()
+        finally:
+            self._table = self.schema.empty_table()
 
 
 def _plain_rows(view: FeatureView, table: pa.Table) -> RowsOfView:

@@ -123,9 +123,6 @@ def source_columns(view: FeatureView, names: Iterable[str]) -> set[str]:
 def row_conditions(view: FeatureView, deleted: str | None) -> list[str]:
     """Return what a row must meet to count for a view: a key, no withdrawal, and the view's own condition.
 
-    That condition is evaluated for no row without a key and for no withdrawal, whatever the engine's plan: a row that
-    it fails on is so the same one in every query.
-
     Parameters
     ----------
     deleted
@@ -134,9 +131,9 @@ def row_conditions(view: FeatureView, deleted: str | None) -> list[str]:
     conditions = [f"{quoted(view.key)} IS NOT NULL"]
     if deleted is not None:
         conditions.append(f"NOT {deleted}")
-    if view.where_expression is None:
-        return conditions
-    return [*conditions, f"CASE WHEN {' AND '.join(conditions)} THEN ({view.where_expression.sql}) ELSE false END"]
+    if view.where_expression is not None:
+        conditions.append(f"({view.where_expression.sql})")
+    return conditions
 
 
 def keys_sql(view: FeatureView, stored: str) -> str:

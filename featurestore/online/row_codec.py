@@ -101,8 +101,8 @@ class RowCodec:
         self._texts = [i for i, dtype in enumerate(self._dtypes) if dtype.name == "string"]
         self._statuses = lru_cache(4096)(self._unpack_statuses)
 
-    def encode(self, rows: FinalisedRows, stamp: Stamp) -> list[bytes]:
-        """Return one sealed row per entity key.
+    def encode(self, rows: FinalisedRows, stamp: Stamp | Sequence[Stamp]) -> list[bytes]:
+        """Return one sealed row per entity key, of one stamp for all or one for each.
 
         Raises
         ------
@@ -120,7 +120,8 @@ class RowCodec:
         fixed["length"] = self._fixed_bytes + TAIL_BYTES + np.fromiter(map(len, tails), np.int64, n)
         fixed["form"] = np.frombuffer(ROW, dtype=np.uint8)
         fixed["digest"] = np.frombuffer(self._digest, dtype=np.uint64)[0]
-        fixed["stamp"] = np.frombuffer(stamp.pack(), dtype=np.uint64)
+        packed_stamps = stamp.pack() if isinstance(stamp, Stamp) else b"".join([each.pack() for each in stamp])
+        fixed["stamp"] = np.frombuffer(packed_stamps, dtype=np.uint64).reshape(-1, 2)
         packed, size = fixed.tobytes(), self._fixed_bytes
         return [seal(packed[i * size : (i + 1) * size] + tails[i]) for i in range(n)]
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import NDArray
 
 from featurestore.definitions.feature_view import FeatureView
 from featurestore.online.envelope import STAMP, Stamp
 from featurestore.online.event_log import LogCodec
+from featurestore.online.key_log import KeyLog
 from featurestore.online.keys import NOBODY, ViewKeys, key_encoder
 from featurestore.online.row_codec import FinalisedRows, RowCodec, times
-from featurestore.semantics.aggregate import EventLog, latest_event_us, next_change_us, state_at
+from featurestore.online.versions import Versions, joined
+from featurestore.semantics.aggregate import EventLog, next_change_us
 from featurestore.semantics.finalise import finalise
 from featurestore.semantics.interval import NEVER_US
+from featurestore.semantics.log_states import LogBatch, LogsAt
 from featurestore.semantics.value import null_column
 
 
@@ -50,25 +56,56 @@ class ViewFormat:
         needs_log = times(row)[1] != NEVER_US
         return row[STAMP] if not needs_log or self.logs.whole(log, row[STAMP]) else None
 
+    def rows_at(
+        self, logs: Sequence[EventLog | KeyLog], stamps: Sequence[Stamp], t_us: int | NDArray[np.int64]
+    ) -> list[bytes]:
+        """Compute the rows of many keys, each exact from its instant until its log's next change.
+
+        Parameters
+        ----------
+        logs
+            The keys' logs.
+        stamps
+            What each row is stamped with: its log's stamp.
+        t_us
+            One instant for all, or one for each, microseconds UTC; at or after the log's floor.
+        """
+        return self._rows_of(self._batch(logs), stamps, t_us) if logs else []
+
     def row_at(self, log: EventLog, stamp: Stamp, t_us: int) -> bytes:
-        """Compute the row that is exact from ``t_us`` until the log's next change, stamped as the log is."""
-        finalised = [
-            finalise(feature.aggregate, state_at(log, feature.aggregate, t_us)) for feature in self.view.features
-        ]
-        latest = latest_event_us(log, t_us)
-        rows = FinalisedRows(
-            columns=[values for values, _ in finalised],
-            statuses=[statuses for _, statuses in finalised],
-            latest_event_us=np.array([latest or 0], dtype=np.int64),
-            has_latest=np.array([latest is not None]),
-            valid_from_us=np.array([t_us], dtype=np.int64),
-            next_change_us=np.array([self.next_change_us(log, t_us)], dtype=np.int64),
-        )
-        return self.rows.encode(rows, stamp)[0]
+        """Compute one such row."""
+        return self.rows_at([log], [stamp], t_us)[0]
 
     def next_change_us(self, log: EventLog, t_us: int) -> int:
         """Return the first instant after ``t_us`` at which a feature, or the latest event, may change."""
         return next_change_us(log, self.view.windows, t_us)
+
+    def _batch(self, logs: Sequence[EventLog | KeyLog]) -> LogBatch:
+        """Put the logs together: matrices side by side, where there are some."""
+        plain = [log for log in logs if isinstance(log, EventLog)]
+        if len(plain) == len(logs):
+            return LogBatch.of(plain)
+        layout = self.logs.layout
+        return self._batch_of([layout.pack(log) if isinstance(log, EventLog) else log.versions() for log in logs])
+
+    def _batch_of(self, parts: Sequence[Versions]) -> LogBatch:
+        bounds = np.zeros(len(parts) + 1, dtype=np.int64)
+        np.cumsum([len(part) for part in parts], out=bounds[1:])
+        return LogBatch(self.logs.layout.unpack(joined(parts)), bounds)
+
+    def _rows_of(self, logs: LogBatch, stamps: Sequence[Stamp], t_us: int | NDArray[np.int64]) -> list[bytes]:
+        at = LogsAt(logs, t_us)
+        finalised = [finalise(feature.aggregate, at.state(feature.aggregate)) for feature in self.view.features]
+        latest_us, has_latest = at.latest()
+        rows = FinalisedRows(
+            columns=[values for values, _ in finalised],
+            statuses=[statuses for _, statuses in finalised],
+            latest_event_us=latest_us,
+            has_latest=has_latest,
+            valid_from_us=np.broadcast_to(np.asarray(t_us, dtype=np.int64), len(logs)),
+            next_change_us=at.next_changes_us(self.view.windows),
+        )
+        return self.rows.encode(rows, stamps)
 
     def nobody_row(self, stamp: Stamp) -> bytes:
         """Return the row of a key without events, exact from the stamp's instant on."""

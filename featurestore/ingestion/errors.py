@@ -8,7 +8,12 @@
     ├── BacklogFull                  more rows wait than may
     ├── StreamReplaced               a position of a stream that is not this one
     ├── EventsUnreadable             kept events that the source's schema cannot hold
-    └── DeadLetterUnknown            no dead letter has this id
+    ├── EntriesGone                  entries of a commit that history lacks are not in the stream
+    ├── OnlineAhead                  rows in the online store are newer than the commits that are known
+    ├── CommitterOvertaken           the online store is not as this committer left it
+    ├── SourceBusy                   another program commits the events of a source
+    ├── DeadLetterUnknown            no dead letter has this id
+    └── DeadLettersUnavailable       the dead letters cannot be read or written
 """
 
 from __future__ import annotations
@@ -68,3 +73,48 @@ class DeadLetterUnknown(IngestionError):
     """No dead letter has this id."""
 
     code = "dead-letter-unknown"
+
+
+class EntriesGone(IngestionError):
+    """A commit has to be read from the stream again, and the stream has not all of it."""
+
+    code = "event-entries-gone"
+
+    def __init__(self, stream: str, s: int, rows: int, found: int) -> None:
+        super().__init__(
+            f"commit {s} was made of {rows} rows, of which the stream has {found}",
+            where=stream,
+            mend="bring the stream back as it was; or give the rows up: remove what the online store holds of the "
+            "source by `unskew backfill --rebuild`",
+        )
+
+
+class OnlineAhead(IngestionError):
+    """The online store has rows of a later commit than any that is known of."""
+
+    code = "online-ahead"
+
+    def __init__(self, view: str, store: str, s: int) -> None:
+        super().__init__(
+            f"a row is of a later commit than {s}, which is being made",
+            where=f"feature view {view!r} in the online store {store}",
+            mend="history or stream were replaced by older ones: bring them back, or `unskew backfill --rebuild`",
+        )
+
+
+class CommitterOvertaken(IngestionError):
+    """The online store does not hold the commit that this committer made last: it was restarted, or someone else's."""
+
+    code = "committer-overtaken"
+
+
+class SourceBusy(IngestionError):
+    """Another program holds the lease of a source."""
+
+    code = "source-busy"
+
+
+class DeadLettersUnavailable(IngestionError):
+    """The dead letters cannot be read or written."""
+
+    code = "dead-letters-unavailable"

@@ -13,16 +13,20 @@ from numpy.typing import NDArray
 
 from featurestore.definitions import FeatureView, Source
 from featurestore.offline import snapshot
+from featurestore.offline.newest_versions import availables_after_sql, newest_versions_sql
 from featurestore.offline.point_in_time.event_rows import EventRows
 from featurestore.offline.point_in_time.join import ViewFrame
 from featurestore.offline.row_sql import RowSqlFailed, keys_sql, rows_sql, stored_sql
 from featurestore.offline.view_rows import ViewRows
 from featurestore.semantics.aggregate import Aggregate, EventLog
 from featurestore.semantics.arrow_column import from_arrow, to_arrow
+from featurestore.semantics.identity import identity_numbers
 from featurestore.semantics.value import Column, Int64, column
 
 Mark = tuple[str, int, int, int]
 """A file's path, size, time of last change in ns, and inode: as long as these stand, its bytes are taken to stand."""
+PIECE_ROWS = 100_000
+"""Rows of one piece of what is given in pieces."""
 FEW_KEYS = 10_000
 """Up to so many spine rows, only their keys' versions are fetched."""
 
@@ -59,14 +63,14 @@ class DuckDBStore:
 
     def keys(self, view: FeatureView, s: int) -> Column:
         """Return every join key that any version ever had, ascending."""
-        stored = self._stored(view, s)
+        stored = self._stored(view.source, s)
         if stored is None:
             return column(view.entity.dtype, [])
         return from_arrow(self._table(view, keys_sql(view, stored)).column("__key"), view.entity.dtype)
 
     def view_rows(self, view: FeatureView, s: int) -> ViewRows:
         """Return the view's rows of all keys, read once for many questions."""
-        return ViewRows(view, self._rows(view, list(view.columns), s, None), self._threads)
+        return ViewRows(view, self._rows(view, list(view.columns), s, None, identity=True), self._threads)
 
     def features_at(self, view: FeatureView, keys: Column, instants_us: NDArray[np.int64], s: int) -> ViewFrame:
         """Return the view's features at each (key, instant), TTL not applied."""
@@ -89,42 +93,69 @@ class DuckDBStore:
 
     def logs(self, view: FeatureView, keys: Column, as_of_us: int, s: int) -> Iterator[tuple[int, EventLog]]:
         """Give, for each key in order, its position and the versions that may matter at any t >= ``as_of_us``."""
-        rows = self._rows(view, list(view.columns), s, to_arrow(keys))
+        rows = self._rows(view, list(view.columns), s, to_arrow(keys), identity=True)
         return ViewRows(view, rows, self._threads).logs(keys, as_of_us)
+
+    def newest_versions(self, source: Source, since_us: int, s: int) -> Iterator[pa.Table]:
+        """Give the newest version of each event that happened after ``since_us``, in pieces."""
+        stored = self._stored(source, s)
+        if stored is None:
+            return
+        cursor = self._connection.cursor()
+        try:
+            found = cursor.sql(newest_versions_sql(source, stored, since_us)).to_arrow_reader(PIECE_ROWS)
+            yield from (pa.Table.from_batches([piece]) for piece in found)
+        finally:
+            cursor.close()
+
+    def availables_after(self, source: Source, t_us: int) -> frozenset[int]:
+        """Return the instants after ``t_us`` at which versions become available."""
+        stored = self._stored(source, self.latest_sequence(source))
+        if stored is None:
+            return frozenset()
+        cursor = self._connection.cursor()
+        try:
+            return frozenset(row[0] for row in cursor.execute(availables_after_sql(stored, t_us)).fetchall())
+        finally:
+            cursor.close()
 
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
 
-    def _rows(self, view: FeatureView, columns: list[str], s: int, wanted: pa.Array | None) -> EventRows:
-        stored = self._stored(view, s)
+    def _rows(
+        self, view: FeatureView, columns: list[str], s: int, wanted: pa.Array | None, *, identity: bool = False
+    ) -> EventRows:
+        stored = self._stored(view.source, s)
         if stored is None:
             return _no_rows(view, columns)
-        table = self._table(view, rows_sql(view, columns, stored, some_keys=wanted is not None), wanted)
+        sql = rows_sql(view, columns, stored, some_keys=wanted is not None, identity=identity)
+        table = self._table(view, sql, wanted)
         encoded = table.column("__key").combine_chunks().dictionary_encode()
         if isinstance(encoded, pa.ChunkedArray):
             encoded = encoded.combine_chunks()
-        event_us, enter_us, leave_us = (
-            from_arrow(table.column(name), Int64).values for name in ("__event", "__enter", "__leave")
+        event_us, available_us, leave_us = (
+            from_arrow(table.column(name), Int64).values for name in ("__event", "__available", "__leave")
         )
         return EventRows(
             keys=from_arrow(encoded.dictionary, view.entity.dtype),
             codes=encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64),
             event_us=event_us,
-            enter_us=enter_us,
+            available_us=available_us,
             leave_us=leave_us,
             columns={
                 name: from_arrow(table.column(f"__{i}"), view.column_dtype(name)) for i, name in enumerate(columns)
             },
+            ids=_identity_numbers(view, table) if identity else None,
         )
 
-    def _stored(self, view: FeatureView, s: int) -> str | None:
+    def _stored(self, source: Source, s: int) -> str | None:
         """Return the table expression of the source's files up to ``s``, ``None`` if there are none."""
-        found = snapshot.at(self._root, view.source, s)
+        found = snapshot.at(self._root, source, s)
         self._verify(found)
         if not found.paths:
             return None
-        return stored_sql(view.source, found.paths, found.schema, s if found.cut else None)
+        return stored_sql(source, found.paths, found.schema, s if found.cut else None)
 
     def _verify(self, found: snapshot.Snapshot) -> None:
         """Hash each file once, and again whenever it looks touched: what is read is what was committed (law 12)."""
@@ -158,7 +189,15 @@ def _mark(path: Path) -> Mark:
     return str(path), status.st_size, status.st_mtime_ns, status.st_ino
 
 
+def _identity_numbers(view: FeatureView, table: pa.Table) -> NDArray[np.uint64]:
+    """Return the numbers of the events whose identity columns a query gave."""
+    identity = enumerate(view.source.identity)
+    return identity_numbers(
+        [from_arrow(table.column(f"__identity{i}"), view.source.schema[name]) for i, name in identity]
+    )
+
+
 def _no_rows(view: FeatureView, columns: list[str]) -> EventRows:
     none = np.zeros(0, dtype=np.int64)
     empty = {name: column(view.column_dtype(name), []) for name in columns}
-    return EventRows(column(view.entity.dtype, []), none, none, none, none, empty)
+    return EventRows(column(view.entity.dtype, []), none, none, none, none, empty, np.zeros(0, dtype=np.uint64))

@@ -64,11 +64,12 @@ def stored_sql(source: Source, paths: Iterable[Path], held: Container[str], upto
     return f"(SELECT *{added} FROM read_parquet([{files}], union_by_name = true, hive_partitioning = false){cut})"
 
 
-def rows_sql(view: FeatureView, columns: Iterable[str], stored: str, *, some_keys: bool) -> str:
+def rows_sql(view: FeatureView, columns: Iterable[str], stored: str, *, some_keys: bool, identity: bool = False) -> str:
     """Return the query of a view's rows in the total order.
 
-    Result columns: ``__key``, ``__event``, ``__enter``, ``__leave``, then ``__0``, ``__1``, ... for ``columns``: names
-    that no source has, so that nothing of a source's can be taken for one of them.
+    Result columns: ``__key``, ``__event``, ``__available``, ``__leave``, then ``__0``, ``__1``, ... for ``columns`` and
+    ``__identity0``, ``__identity1``, ... for the source's identity: names that no source has, so that nothing of a
+    source's can be taken for one of them.
 
     Parameters
     ----------
@@ -80,6 +81,8 @@ def rows_sql(view: FeatureView, columns: Iterable[str], stored: str, *, some_key
         A table expression of the source's stored versions.
     some_keys
         Keep only keys in the relation ``wanted(__key)``.
+    identity
+        Give the identity, too.
     """
     key = quoted(view.key)
     order = ", ".join(["__key", "__event", "__available_us", *map(quoted, view.source.identity)])
@@ -89,8 +92,8 @@ def rows_sql(view: FeatureView, columns: Iterable[str], stored: str, *, some_key
         conditions.append(f"{key} IN (SELECT __key FROM wanted)")
     return (
         f"WITH versions AS ({_versions_sql(view, _read_columns(view, names), stored)}) "
-        f"SELECT {key} AS __key, __event_us AS __event, {ENTER} AS __enter, __leave_us AS __leave"
-        f"{_picked(view, names)} "
+        f"SELECT {key} AS __key, __event_us AS __event, __available_us AS __available, __leave_us AS __leave"
+        f"{_picked(view, names)}{_identity(view) if identity else ''} "
         f"FROM versions WHERE {' AND '.join(conditions)} ORDER BY {order}"
     )
 
@@ -166,6 +169,10 @@ def literal(text: str) -> str:
 
 def _picked(view: FeatureView, names: Iterable[str]) -> str:
     return "".join(f", {column_sql(view, name)} AS __{index}" for index, name in enumerate(names))
+
+
+def _identity(view: FeatureView) -> str:
+    return "".join(f", {quoted(name)} AS __identity{index}" for index, name in enumerate(view.source.identity))
 
 
 def _read_columns(view: FeatureView, names: list[str]) -> list[str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from featurestore.semantics.aggregate import EventLog
+from featurestore.semantics.interval import enters
 from featurestore.semantics.value import Column
 
 
@@ -22,30 +23,36 @@ class EventRows:
         The distinct join keys, one entry per code.
     codes
         Per version its key's index in ``keys``, int64, ascending.
-    event_us, enter_us, leave_us
-        Per version its event timestamp and the interval ``[enter, leave)`` in which it is the visible version of its
-        event, microseconds UTC; `featurestore.semantics.interval.NEVER_US` for a leave that never comes.
+    event_us, available_us, leave_us
+        Per version its event timestamp, when it could first be seen, and when a later version of its event took its
+        place, microseconds UTC; `featurestore.semantics.interval.NEVER_US` for a leave that never comes.
     columns
         Per version the values that are aggregated.
+    ids
+        Per version the number that tells its event, as in a log; ``None`` if nobody asked.
     """
 
     keys: Column
     codes: NDArray[np.int64]
     event_us: NDArray[np.int64]
-    enter_us: NDArray[np.int64]
+    available_us: NDArray[np.int64]
     leave_us: NDArray[np.int64]
     columns: Mapping[str, Column]
+    ids: NDArray[np.uint64] | None = None
 
     def __len__(self) -> int:
         return len(self.codes)
+
+    @property
+    def enter_us(self) -> NDArray[np.int64]:
+        """When each version becomes visible: with `leave_us` the interval ``[enter, leave)`` in which it is."""
+        return enters(self.event_us, self.available_us)
 
     def delayed(self, lag_us: int) -> EventRows:
         """Return the rows as if each event happened ``lag_us`` later, known when it was: a label's view of them."""
         if not lag_us:
             return self
-        shifted = self.event_us + lag_us
-        entered = np.maximum(shifted, self.enter_us)
-        return EventRows(self.keys, self.codes, shifted, entered, self.leave_us, self.columns)
+        return replace(self, event_us=self.event_us + lag_us)
 
     def between(self, first: int, end: int) -> EventRows:
         """Return the rows of the keys ``first`` to ``end``, itself not, with codes from 0; values are not copied."""
@@ -57,9 +64,10 @@ class EventRows:
             _sliced(self.keys, slice(first, end)),
             self.codes[part] - first,
             self.event_us[part],
-            self.enter_us[part],
+            self.available_us[part],
             self.leave_us[part],
             {name: _sliced(of, part) for name, of in self.columns.items()},
+            None if self.ids is None else self.ids[part],
         )
 
     def bounds(self, code: int) -> slice:
@@ -70,7 +78,8 @@ class EventRows:
     def log(self, rows: slice | NDArray[np.int64]) -> EventLog:
         """Return some versions of one key as the log that the online store keeps."""
         columns = {name: _sliced(of, rows) for name, of in self.columns.items()}
-        return EventLog(self.event_us[rows], self.enter_us[rows], self.leave_us[rows], columns)
+        ids = None if self.ids is None else self.ids[rows]
+        return EventLog(self.event_us[rows], self.available_us[rows], self.leave_us[rows], columns, ids)
 
 
 def _sliced(of: Column, rows: slice | NDArray[np.int64]) -> Column:

@@ -26,6 +26,7 @@ from featurestore.foundation.clock import DAY, HOUR, FixedClock
 from featurestore.foundation.errors import OfflineStoreError
 from featurestore.offline.duckdb_store import open_offline_store
 from featurestore.offline.event_import import import_file
+from featurestore.semantics.interval import NEVER_US
 from featurestore.semantics.status import Status
 
 VISITS = EventSource(
@@ -89,6 +90,29 @@ def test_logs_hold_what_may_still_matter_and_nothing_else(tmp_path: Path) -> Non
     assert at_21 == {1: [20 * DAY, 40 * DAY], 2: [1 * DAY]}
     at_30 = {keys.to_pylist()[row]: log.event_us.tolist() for row, log in store.logs(VIEW, keys, 30 * DAY, 1)}
     assert at_30 == {1: [20 * DAY, 40 * DAY], 2: [1 * DAY]}
+
+
+def test_logs_tell_when_a_version_became_available_and_of_which_event_it_is(tmp_path: Path) -> None:
+    late = EventSource(
+        "visits",
+        schema={**VISITS.schema, "known": Timestamp},
+        event_timestamp="at",
+        event_id="id",
+        available_at="known",
+        path="visits.parquet",
+    )
+    view = FeatureView("known", Entity("person", "who"), late, [Last("id")])
+    instants = [pa.array(of, pa.timestamp("us", "UTC")) for of in ([5, 9, 5], [7, 2, 8])]
+    table = pa.table({"id": [-4, 3, -4], "who": [1, 1, 1], "at": instants[0], "known": instants[1]})
+    import_file(late, table, tmp_path, FixedClock(0))
+    store = open_offline_store(tmp_path)
+    keys = store.keys(view, 1)
+    for logs in (store.logs(view, keys, 0, 1), store.view_rows(view, 1).logs(keys, 0)):
+        ((_, log),) = logs
+        assert log.ids is not None
+        assert log.ids.tolist() == [2**64 - 4, 2**64 - 4, 3]
+        assert (log.available_us.tolist(), log.enter_us.tolist()) == ([7, 8, 2], [7, 8, 9])
+        assert log.leave_us.tolist() == [8, NEVER_US, NEVER_US]
 
 
 ODD_FOLDERS = ["p[1]", "st*r", "what?", "region=eu/who=7", 'it\'s "here"', "back\\slash", "{a,b}", "%20#é"]

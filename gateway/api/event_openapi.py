@@ -32,7 +32,10 @@ _REJECTED: dict[str, Any] = {
         "pointer": {"type": "string", "description": "RFC 6901, into the body; into the line, of a body of lines."},
         "reason": {"type": "string"},
         "mend": {"type": "string"},
-        "dead_letter_id": {"type": "string", "description": "For `unskew dead-letters`."},
+        "dead_letter_id": {
+            "type": ["string", "null"],
+            "description": "For `unskew dead-letters`; null where it was not kept, as there are too many of them.",
+        },
     },
 }
 _COUNTS: dict[str, Any] = {

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import orjson
 
-from featurestore.ingestion.accept import RefusedRow
+from featurestore.ingestion.event_lines import read_lines
 from gateway.api.wire import JSON, decode
 from gateway.serving.event_intake import Taken
 from gateway.serving.event_request import EventRequest, of_json, of_lines, refuse_many
@@ -28,28 +26,9 @@ def decode_events(media_type: bytes, body: bytes, limit_rows: int) -> EventReque
         return of_json(decode(body), limit_rows)
     lines = [line for line in body.split(b"\n") if line.strip()]
     refuse_many(len(lines), limit_rows)
-    rows: list[Any] = []
-    numbers: list[int] = []
-    unreadable: list[RefusedRow] = []
-    for number, line in enumerate(lines):
-        try:
-            rows.append(orjson.loads(line))
-            numbers.append(number)
-        except orjson.JSONDecodeError as error:
-            unreadable.append(_not_json(number, line, error))
-    return of_lines(rows, numbers, unreadable)
+    return of_lines(read_lines(enumerate(lines)))
 
 
 def encode_taken(taken: Taken) -> bytes:
     """Write the answer to a request of which at least one event was accepted."""
     return orjson.dumps({"source": taken.source, **taken.described()})
-
-
-def _not_json(number: int, line: bytes, error: orjson.JSONDecodeError) -> RefusedRow:
-    return RefusedRow(
-        number,
-        "",
-        f"the line is not JSON: {error.msg}: column {error.colno}",
-        "write each event as one JSON object on a line of its own, in UTF-8",
-        line.decode("utf-8", errors="backslashreplace"),
-    )

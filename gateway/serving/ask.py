@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +33,10 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of an `Ask`, one entry per row; ``as_of``, ``outputs`` and ``features`` as JSON has them."""
+    """What became of an `Ask`, one entry per row; ``as_of``, ``outputs`` and ``features`` as JSON has them.
+
+    ``logged`` is what the answer waits for before it leaves, if the prediction log is synced first; shared with others.
+    """
 
     target: Target
     as_of: str
@@ -41,3 +45,4 @@ class Answer:
     outputs: dict[str, list[Any]]
     features: list[dict[str, Any]] | None
     arrays: Sequence[NDArray[Any]]
+    logged: asyncio.Future[bool] | None = None

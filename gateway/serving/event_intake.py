@@ -41,7 +41,8 @@ class Taken:
     accepted
         How many are in the stream, synced.
     rejected
-        For each other one: ``row`` (from 0), ``pointer``, ``reason``, ``mend`` and ``dead_letter_id``.
+        For each other one: ``row`` (from 0), ``pointer``, ``reason``, ``mend`` and ``dead_letter_id``, which is None
+        where it was not kept, as the dead letters are full.
     unread
         Names that events had and the source's schema does not.
     """
@@ -198,7 +199,7 @@ class EventIntake:
                 "pointer": batch.place.format(row.position) + row.pointer,
                 "reason": row.reason,
                 "mend": row.mend,
-                "dead_letter_id": letter,
+                "dead_letter_id": letter or None,
             }
             for row, letter in zip(batch.refused, kept.dead_letters, strict=True)
         ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from featurestore.ingestion.accept import RefusedRow
+from featurestore.ingestion.event_lines import EventLines
 from gateway.errors import RequestInvalid, RequestTooLarge
 
 _LIST = "events"
@@ -57,17 +58,17 @@ def of_json(content: object, limit_rows: int) -> EventRequest:
     return _listed(content[_LIST], f"/{_LIST}/{{}}", limit_rows)
 
 
-def of_lines(rows: Sequence[Any], numbers: Sequence[int], unreadable: Sequence[RefusedRow]) -> EventRequest:
-    """Return the events of a body of lines, of which some could not be read; blank lines are no rows.
+def of_lines(lines: EventLines) -> EventRequest:
+    """Return the events of a body of lines; blank lines are no rows.
 
     Raises
     ------
     RequestInvalid
         If there is no line at all.
     """
-    if not rows and not unreadable:
+    if not lines.rows and not lines.unreadable:
         raise _empty()
-    return EventRequest(rows, numbers, "", unreadable)
+    return EventRequest(lines.rows, lines.numbers, "", lines.unreadable)
 
 
 def refuse_many(rows: int, limit_rows: int) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from featurestore.definitions import FeatureService
 from featurestore.semantics.value import Column
-from gateway.predictionlog.record import PredictionBatch
+from gateway.predictionlog.record import PredictionBatch, ServiceDigests
 from gateway.serving.ask import Answer, Ask
 from gateway.serving.feature_fetch import FeatureFrame
 from gateway.serving.target import Target
@@ -20,7 +21,9 @@ def log_batch(
     members: Sequence[tuple[Ask, Answer]],
     frame: FeatureFrame,
     values: Mapping[str, Column],
+    *,
     rows: slice,
+    definitions: ServiceDigests,
 ) -> PredictionBatch:
     """Return the log's batch of some neighbouring requests of a round that one target answered.
 
@@ -32,6 +35,8 @@ def log_batch(
         What was read for the whole round, and the service's outputs.
     rows
         Where the members' rows are in them.
+    definitions
+        `service_digests` of the service that was read.
     """
     record = target.model.record
     return PredictionBatch(
@@ -53,6 +58,17 @@ def log_batch(
         },
         request_id=[ask.request_id for ask, _ in members for _ in ask.keys],
         degraded=frame.degraded,
+        definitions=definitions,
+    )
+
+
+def service_digests(service: FeatureService) -> ServiceDigests:
+    """Return the digests of what a service is made of, as this process has it."""
+    return ServiceDigests(
+        service.name,
+        service.digest,
+        tuple((view.name, view.digest) for view in service.views),
+        tuple((feature.name, feature.digest) for feature in service.request_features),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -66,7 +67,10 @@ class Predictor:
             waiting = [rounds.submit(ask) for rounds, ask, _ in parts]
             rows: list[dict[str, Any]] = [{}] * len(request.keys)
             for future, part in zip(waiting, parts, strict=True):
-                self._place(await future, part, rows)
+                answer = await future
+                self._place(answer, part, rows)
+                if isinstance(answer, Answer) and answer.logged is not None:
+                    await asyncio.shield(answer.logged)
             return Prediction(model, request.single, rows)
 
     def _place(self, answer: Answer | RequestError, part: Part, rows: list[dict[str, Any]]) -> None:

@@ -8,6 +8,7 @@ same bits in any company. A model does not (decision 0030), so that a request's 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -24,7 +25,7 @@ from gateway.predictionlog.writer import PredictionLog
 from gateway.serving.ask import Answer, Ask
 from gateway.serving.explanation import explain
 from gateway.serving.feature_fetch import FeatureFetch, FeatureFrame
-from gateway.serving.log_batch import log_batch
+from gateway.serving.log_batch import log_batch, service_digests
 from gateway.serving.prediction_id import prediction_id
 
 
@@ -36,6 +37,7 @@ class PredictionRound:
         self._spec = service.input_spec
         self._fetch = fetch
         self._log = log
+        self._digests = service_digests(service)
 
     async def answer(self, asks: Sequence[Ask]) -> list[Answer | RequestError]:
         """Answer each ask, or say why not; what is wrong with one does not touch the others."""
@@ -62,8 +64,11 @@ class PredictionRound:
             rows = slice(start, start + len(ask.keys))
             outcomes.append(self._answer(ask, frame, values, assembled, rows))
             start = rows.stop
-        self._hand_to_log(asks, outcomes, frame, values)
-        return outcomes
+        handed = self._hand_to_log(asks, outcomes, frame, values)
+        logged = self._log.settlement(handed) if handed else None
+        if logged is None:
+            return outcomes
+        return [replace(each, logged=logged) if isinstance(each, Answer) else each for each in outcomes]
 
     def _answer(
         self, ask: Ask, frame: FeatureFrame, values: Mapping[str, Column], assembled: ModelInput, rows: slice
@@ -108,12 +113,14 @@ class PredictionRound:
         outcomes: Sequence[Answer | RequestError],
         frame: FeatureFrame,
         values: Mapping[str, Column],
-    ) -> None:
-        start = 0
+    ) -> int:
+        start = handed = 0
         pairs = zip(asks, outcomes, strict=True)
         for target, group in groupby(pairs, key=lambda pair: pair[1].target if isinstance(pair[1], Answer) else None):
             members: list[Any] = list(group)
             rows = slice(start, start + sum([len(ask.keys) for ask, _ in members]))
             start = rows.stop
             if target is not None:
-                self._log.append(log_batch(target, members, frame, values, rows))
+                self._log.append(log_batch(target, members, frame, values, rows=rows, definitions=self._digests))
+                handed += rows.stop - rows.start
+        return handed

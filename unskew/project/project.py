@@ -14,6 +14,9 @@ from unskew.errors import CommandRefused
 
 if TYPE_CHECKING:
     from featurestore.catalog.catalog import Catalog
+    from featurestore.ingestion.dead_letter import DeadLetters
+    from featurestore.ingestion.event_writer import EventWriter
+    from featurestore.ingestion.stream.base import EventStream
     from featurestore.materialisation.ledger import Ledger
     from featurestore.offline.duckdb_store import DuckDBStore
     from featurestore.online.base import OnlineStore
@@ -129,6 +132,33 @@ class Project:
         store = open_store(url)
         self._open.callback(store.close)
         return store
+
+    @cached_property
+    def dead_letters(self) -> DeadLetters:
+        """Rows that were refused, or could not be committed."""
+        from featurestore.ingestion.dead_letter import DeadLetters
+
+        return DeadLetters(self.settings.ingestion.dead_letters, self.clock)
+
+    def event_stream(self, source: str) -> EventStream:
+        """Return the stream of a source in force, open until the project is closed."""
+        from featurestore.ingestion.stream.open_stream import open_stream
+
+        name = self.applied_catalog.source(source).name
+        section = self.settings.ingestion
+        stream = open_stream(
+            self.settings.online.url, section.stream, name, backlog_limit_rows=section.backlog_limit_rows
+        )
+        self._open.callback(stream.close)
+        return stream
+
+    def event_writer(self, source: str) -> EventWriter:
+        """Return a writer of a source's events, open until the project is closed."""
+        from featurestore.ingestion.event_writer import CHUNK_ROWS, EventWriter
+
+        rows = min(CHUNK_ROWS, self.settings.ingestion.backlog_limit_rows)
+        stream = self.event_stream(source)
+        return EventWriter(self.applied_catalog.source(source), stream, self.dead_letters, chunk_rows=rows)
 
     @cached_property
     def registry(self) -> Registry:

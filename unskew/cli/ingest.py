@@ -1,0 +1,58 @@
+"""`unskew ingest`: send the rows of a file as events."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from unskew.cli import failure
+from unskew.cli.options import JsonFlag, ProjectPath
+from unskew.project import screen
+from unskew.project.progress import bar
+from unskew.project.project import Project
+
+if TYPE_CHECKING:
+    from featurestore.ingestion.event_file import FileReport
+
+SourceName = Annotated[str, typer.Argument(metavar="SOURCE", help="The source whose events they are.")]
+EventFile = Annotated[
+    Path, typer.Argument(metavar="FILE", help="Parquet, CSV, Arrow or lines of JSON (.ndjson, .jsonl), or a folder.")
+]
+
+
+def ingest(source: SourceName, file: EventFile, project: ProjectPath = None, as_json: JsonFlag = False) -> None:
+    """Send a file's rows as events: checked one by one, synced, and seen online once the ingest program has them.
+
+    Waits where too many events wait. May be repeated: events that were sent before change nothing. Rows that do not fit
+    are kept as dead letters; the status is 1 if no row fitted.
+    """
+    from featurestore.ingestion.event_file import send_file
+
+    with Project.load(project) as opened, bar(f"sending {source}", quiet=as_json) as advance:
+        writer = opened.event_writer(source)
+        report = send_file(
+            writer,
+            file,
+            progress=lambda rows: advance("rows", rows, None),
+            on_wait=lambda rows: advance(f"waiting: {rows:,} rows are not committed yet", 0, None),
+        )
+        backlog_rows = writer.backlog_rows()
+    if as_json:
+        screen.emit({"source": source, **asdict(report), "backlog_rows": backlog_rows})
+    else:
+        _show(source, report, backlog_rows)
+    if report.rejected and not report.accepted:
+        raise typer.Exit(failure.UNSKEW_ERROR)
+
+
+def _show(source: str, report: FileReport, backlog_rows: int) -> None:
+    notes = f"columns not read: {', '.join(report.unread)}" if report.unread else ""
+    columns = ("source", "accepted", "rejected", "waiting", "note")
+    screen.table("", columns, [(source, report.accepted, report.rejected, backlog_rows, notes)])
+    if report.rejected:
+        rows = [(row.row, row.pointer, row.reason, row.mend, row.dead_letter_id) for row in report.first_rejected]
+        screen.table("rejected", ("row", "where", "reason", "mend", "dead letter"), rows)
+        screen.say("mend them: [bold]unskew dead-letters fix ID[/], then [bold]unskew dead-letters replay[/]")

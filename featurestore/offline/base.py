@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from featurestore.definitions import FeatureView, Source
@@ -83,6 +84,17 @@ class OfflineStore(Protocol):
         These are the versions not yet replaced that are younger than the longest window, and those that can be the
         latest visible one.
         """
+        ...
+
+    def newest_versions(self, source: Source, since_us: int, s: int) -> Iterator[pa.Table]:
+        """Give the newest version of each event up to commit ``s``, of those that happened after ``since_us``.
+
+        In pieces and in no particular order: the source's columns, ``__event_us``, and ``__deleted`` for tombstones.
+        """
+        ...
+
+    def availables_after(self, source: Source, t_us: int) -> frozenset[int]:
+        """Return the instants after ``t_us``, microseconds UTC, at which versions of any commit become available."""
         ...
 
     def close(self) -> None:

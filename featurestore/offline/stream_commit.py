@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from featurestore.offline import snapshot
 from featurestore.offline.commit_files import check_reading, described, reading, remove_orphans, writable
 from featurestore.offline.month_files import MonthFiles
 from featurestore.offline.row_check import COMMIT, stored_schema
-from featurestore.offline.snapshot import Commit, DataFile
+from featurestore.offline.snapshot import Commit, DataFile, InputRecord
 
 
 class SequenceTaken(OfflineStoreError):
@@ -26,7 +27,16 @@ class SequenceTaken(OfflineStoreError):
     code = "sequence-taken"
 
 
-def append_commits(source: Source, root: Path, table: pa.Table, *, first: int, last: int, clock: Clock) -> Commit:
+def append_commits(
+    source: Source,
+    root: Path,
+    table: pa.Table,
+    *,
+    first: int,
+    last: int,
+    clock: Clock,
+    inputs: Sequence[InputRecord] = (),
+) -> Commit:
     """Write the commits ``first`` to ``last`` of a source's stream as the next manifest of its history.
 
     When it returns, they are on the disk. A crash before leaves history as it was, and files that no manifest names,
@@ -41,6 +51,8 @@ def append_commits(source: Source, root: Path, table: pa.Table, *, first: int, l
         ``first`` is one beyond the latest sequence.
     clock
         For the manifest's time of writing, which is no part of its digest.
+    inputs
+        Where the rows were read from, no part of the digest either.
 
     Raises
     ------
@@ -65,7 +77,7 @@ def append_commits(source: Source, root: Path, table: pa.Table, *, first: int, l
             sequence=last,
             reading=reading(source),
             previous=before.commits[-1].digest if before.commits else "",
-            inputs=(),
+            inputs=tuple(inputs),
             files=_data_files(source, folder, table, last),
             quarantined=None,
             committed_at_us=clock.now_us(),

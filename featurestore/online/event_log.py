@@ -62,14 +62,12 @@ class LogLimits:
 
 @dataclass(frozen=True, slots=True)
 class StoredLog:
-    """A log as it was read.
+    """What a log says of itself.
 
     Attributes
     ----------
-    versions
-        Its versions in the order of storage, closed where an addition closes them.
     base
-        How many of them the base holds.
+        How many of its versions the base holds.
     chunks
         Number of chunks.
     floor_us
@@ -78,11 +76,29 @@ class StoredLog:
         Of the last chunk.
     """
 
-    versions: Versions
     base: int
     chunks: int
     floor_us: int
     stamp: Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLogs:
+    """Logs that were read together.
+
+    Attributes
+    ----------
+    versions
+        Those of all logs, each log's in the order of storage, closed where an addition closes them.
+    bounds
+        Those of log i are ``[bounds[i], bounds[i + 1])``.
+    logs
+        What each log says of itself.
+    """
+
+    versions: Versions
+    bounds: NDArray[np.int64]
+    logs: Sequence[StoredLog]
 
 
 class LogCodec:
@@ -137,28 +153,29 @@ class LogCodec:
         RowFormatError
             If the bytes are not a whole log of this view in this format.
         """
-        read = self.read(stored)
-        return self.layout.unpack(read.versions.in_order()), read.stamp
+        read = self.read([stored])
+        return self.layout.unpack(read.versions.in_order()), read.logs[0].stamp
 
-    def read(self, stored: bytes) -> StoredLog:
-        """Return the log as it stands, by the same conditions as `decode`."""
+    def read(self, stored: Sequence[bytes]) -> StoredLogs:
+        """Read several logs, by the same conditions as `decode`."""
+        parsed = [self._parsed(log) for log in stored]
+        bounds = np.zeros(len(stored) + 1, dtype=np.int64)
+        np.cumsum([sum(chunk.m for chunk in chunks) for chunks in parsed], out=bounds[1:])
+        versions = self.layout.blank(int(bounds[-1]))
+        for first, chunks in zip(bounds.tolist(), parsed, strict=False):
+            at = first
+            for chunk in chunks:
+                chunk.read_into(versions, first, at)
+                at += chunk.m
+        numbered = all(chunk.numbered or not chunk.m for chunks in parsed for chunk in chunks)
+        logs = [StoredLog(chunks[0].m, len(chunks), chunks[0].floor_us, chunks[-1].stamp) for chunks in parsed]
+        return StoredLogs(Versions(versions.words, versions.texts, numbered), bounds, logs)
+
+    def _parsed(self, stored: bytes) -> list[_Chunk]:
         chunks = [_Chunk(self, chunk) for chunk in self.chunks(stored)]
-        counts = [chunk.m for chunk in chunks]
-        versions = self.layout.blank(sum(counts))
-        at = 0
-        for place, chunk in enumerate(chunks):
-            if chunk.is_base != (place == 0):
-                raise self.mismatch("a stored log has a base in another place than its beginning")
-            chunk.read_into(versions, at)
-            at += chunk.m
-        numbered = all(chunk.numbered for chunk in chunks)
-        return StoredLog(
-            Versions(versions.words, versions.texts, numbered),
-            counts[0],
-            len(chunks),
-            chunks[0].floor_us,
-            chunks[-1].stamp,
-        )
+        if not chunks[0].is_base or any(chunk.is_base for chunk in chunks[1:]):
+            raise self.mismatch("a stored log has a base in another place than its beginning")
+        return chunks
 
     def whole(self, stored: bytes | None, stamp: bytes) -> bool:
         """Tell whether a stored log is whole and has this packed stamp; its values are not looked at."""
@@ -219,8 +236,8 @@ class _Chunk:
         self.stamp = unpack_stamp(chunk[STAMP])
         self.is_base, self.numbered = bool(self._flags & _BASE), bool(self._flags & _NUMBERED)
 
-    def read_into(self, versions: Versions, at: int) -> None:
-        """Fill the versions from ``at`` on, and close the ones before it that this chunk closes."""
+    def read_into(self, versions: Versions, first: int, at: int) -> None:
+        """Fill the versions from ``at`` on, and close those from ``first`` up to it that this chunk closes."""
         end, flags, layout = at + self.m, self._flags, self._codec.layout
         words = versions.words
         rows = [AVAILABLE] if flags & _EACH_AVAILABLE else []
@@ -235,7 +252,7 @@ class _Chunk:
             words[LEAVE, at:end] = NEVER_US
         self._read_texts(versions, at, _BODY_AT + stored.nbytes)
         if self._k:
-            self._close(words, stored[len(rows) * self.m :], at)
+            self._close(words[:, first:at], stored[len(rows) * self.m :])
 
     def _words(self, count: int) -> Words:
         if _BODY_AT + 8 * count > len(self._bytes) - TAIL_BYTES:
@@ -260,8 +277,8 @@ class _Chunk:
         except UnicodeDecodeError:
             raise self._codec.mismatch("a stored log has a string that is not UTF-8") from None
 
-    def _close(self, words: Words, places: Words, count: int) -> None:
-        if (places < 0).any() or (places >= count).any():
+    def _close(self, words: Words, places: Words) -> None:
+        if (places < 0).any() or (places >= words.shape[1]).any():
             raise self._codec.mismatch("a stored log closes a version that it does not have")
         words[LEAVE, places] = np.minimum(words[LEAVE, places], self.stamp.as_of_us)
 

@@ -64,9 +64,10 @@ class KeyLog:
         RowFormatError
             If the bytes are not a whole log of the view, or its versions are not numbered.
         """
-        found = codec.read(stored)
-        _check_numbered(codec, found.versions)
-        return cls(codec, found.versions, found.base, found.chunks, found.floor_us)
+        read = codec.read([stored])
+        _check_numbered(codec, read.versions)
+        found = read.logs[0]
+        return cls(codec, read.versions, found.base, found.chunks, found.floor_us)
 
     @classmethod
     def empty(cls, codec: LogCodec, floor_us: int) -> KeyLog:

@@ -135,6 +135,10 @@ class RowCodec:
         """
         for row in rows:
             self.check(row)
+        return self.decode_checked(rows)
+
+    def decode_checked(self, rows: Sequence[bytes]) -> DecodedRows:
+        """Read rows that `check` has let pass, or that were made here."""
         size = self._fixed_bytes
         joined = rows[0] if len(rows) == 1 else b"".join([row[:size] for row in rows])
         fixed = np.frombuffer(joined, self._fixed, len(rows)) if rows else np.empty(0, self._fixed)
@@ -247,17 +251,22 @@ class DecodedRows:
         The stored bytes, one per row.
     fixed
         Their fixed parts as one structured array.
-    statuses
-        `Status` per row and feature, shape ``(n, F)``, TTL not applied; not to be written to.
     """
 
-    __slots__ = ("_codec", "fixed", "rows", "statuses")
+    __slots__ = ("_codec", "_statuses", "fixed", "rows")
 
     def __init__(self, codec: RowCodec, rows: Sequence[bytes], fixed: NDArray[Any]) -> None:
         self._codec = codec
         self.rows = rows
         self.fixed = fixed
-        self.statuses = codec.statuses(self)
+        self._statuses: NDArray[np.uint8] | None = None
+
+    @property
+    def statuses(self) -> NDArray[np.uint8]:
+        """`Status` per row and feature, shape ``(n, F)``, TTL not applied; not to be written to."""
+        if self._statuses is None:
+            self._statuses = self._codec.statuses(self)
+        return self._statuses
 
     def columns(self, statuses: NDArray[np.uint8]) -> list[Column]:
         """Return all features' values, null where the status, shape (n, F), is not ``PRESENT``."""
@@ -269,6 +278,13 @@ class DecodedRows:
             valid_from, next_change = times(self.rows[0])
             return valid_from <= t_us < next_change
         return bool((self.fixed["valid_from"] <= t_us).all() and (t_us < self.fixed["next_change"]).all())
+
+    def inexact_at(self, t_us: int) -> list[int]:
+        """Return which rows are not exact at an instant, ascending."""
+        if len(self.rows) == 1:
+            return [] if self.exact_at(t_us) else [0]
+        inexact = (self.fixed["valid_from"] > t_us) | (t_us >= self.fixed["next_change"])
+        return np.flatnonzero(inexact).tolist()
 
     @property
     def sequence(self) -> NDArray[np.int64]:
@@ -295,6 +311,12 @@ def times(row: bytes) -> tuple[int, int]:
     """Return (valid_from, next_change) of one checked row."""
     valid_from, next_change = _TIMES.unpack_from(row, _TIMES_AT)
     return valid_from, next_change
+
+
+def exact_at(row: bytes, t_us: int) -> bool:
+    """Tell whether one checked row is exact at an instant."""
+    valid_from, next_change = _TIMES.unpack_from(row, _TIMES_AT)
+    return bool(valid_from <= t_us < next_change)
 
 
 def _one_nan(values: Column) -> NDArray[Any]:

@@ -49,13 +49,22 @@ class Versions:
         """Return some of them: by position or mask, in that order; a slice copies nothing."""
         return Versions(self.words[:, rows], tuple(of[rows] for of in self.texts), self.numbered)
 
-    def in_order(self) -> Versions:
-        """Return them in the total order; of versions equal in event timestamp and available_at the first stays so."""
+    def in_order(self, bounds: NDArray[np.int64] | None = None) -> Versions:
+        """Return them in the total order, those of each log by itself if there are several.
+
+        Of versions equal in event timestamp and available_at the first stays first.
+        """
         event_us, available_us = self.words[EVENT], self.words[AVAILABLE]
-        rising = event_us[1:] > event_us[:-1]
-        if rising.all() or (rising | ((event_us[1:] == event_us[:-1]) & (available_us[1:] >= available_us[:-1]))).all():
+        falling = event_us[1:] < event_us[:-1]
+        falling |= (event_us[1:] == event_us[:-1]) & (available_us[1:] < available_us[:-1])
+        if bounds is None:
+            return self.take(np.lexsort((available_us, event_us))) if falling.any() else self
+        inner = bounds[(bounds > 0) & (bounds < len(self))]
+        falling[inner - 1] = False
+        if not falling.any():
             return self
-        return self.take(np.lexsort((available_us, event_us)))
+        owner = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
+        return self.take(np.lexsort((available_us, event_us, owner)))
 
 
 class Layout:

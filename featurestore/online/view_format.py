@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from featurestore.definitions.feature_view import FeatureView
 from featurestore.online.envelope import STAMP, Stamp
-from featurestore.online.event_log import LogCodec
+from featurestore.online.event_log import LogCodec, StoredLogs
 from featurestore.online.key_log import KeyLog
 from featurestore.online.keys import NOBODY, ViewKeys, key_encoder
 from featurestore.online.row_codec import FinalisedRows, RowCodec, times
@@ -71,6 +71,11 @@ class ViewFormat:
             One instant for all, or one for each, microseconds UTC; at or after the log's floor.
         """
         return self._rows_of(self._batch(logs), stamps, t_us) if logs else []
+
+    def rows_of(self, logs: StoredLogs, t_us: int) -> list[bytes]:
+        """Compute the rows of logs as they were read, at one instant, stamped as the logs are."""
+        versions = self.logs.layout.unpack(logs.versions.in_order(logs.bounds))
+        return self._rows_of(LogBatch(versions, logs.bounds), [log.stamp for log in logs.logs], t_us)
 
     def row_at(self, log: EventLog, stamp: Stamp, t_us: int) -> bytes:
         """Compute one such row."""

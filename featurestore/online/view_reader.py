@@ -1,14 +1,17 @@
 """Make exact rows of one view out of what a store holds, without doing the fetching.
 
-A stored row answers while t is inside its interval. Past its next change the row is computed from the key's log, by the
-same `state_at` and `finalise` as everywhere, and remembered until the change after. A key without a row is answered by
-the view's row for nobody. Either needs a second fetch, in which the row is asked for again, so that row and log are of
-one moment whatever was written since the first.
+A stored row answers while t is inside its interval. At another instant the row is computed from the key's log, all such
+keys of a read in one batch, by the same states and `finalise` as everywhere, and remembered until the change after:
+past the row's next change, and also a little before the row begins, as far back as the log is exact (its floor), for a
+read whose clock is behind the commit that it meets. A key without a row is answered by the view's row for nobody.
+
+Either needs a second fetch, in which the row is asked for again, so that row and log are of one moment whatever was
+written since the first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +20,7 @@ from featurestore.foundation.clock import format_instant
 from featurestore.online.envelope import STAMP
 from featurestore.online.errors import NotMaterialised, ReadBeforeRow, RowFormatError
 from featurestore.online.remembered_rows import RememberedRows
-from featurestore.online.row_codec import DecodedRows, times
+from featurestore.online.row_codec import DecodedRows, exact_at, times
 from featurestore.online.view_format import ViewFormat
 
 REMEMBERED_BYTES = 32 * 2**20
@@ -33,12 +36,17 @@ class ViewReader:
     ----------
     view
         The view; its digest names the rows.
+
+    Attributes
+    ----------
+    remembered
+        Rows that were computed, by entity key.
     """
 
     def __init__(self, view: FeatureView) -> None:
         self.view = view
         self.format = ViewFormat(view)
-        self._remembered = RememberedRows(REMEMBERED_BYTES)
+        self.remembered = RememberedRows(REMEMBERED_BYTES)
 
     def row_keys(self, keys: Sequence[Any]) -> list[bytes]:
         """Return where the rows of entity keys are; raises `EntityKeyError`."""
@@ -50,77 +58,38 @@ class ViewReader:
 
         Raises
         ------
-        RowFormatError, ReadBeforeRow
-            If a row is not one of this view, or begins after ``t_us``.
+        RowFormatError
+            If a row is not one of this view.
         """
-        if None not in found:
-            decoded = self.format.rows.decode(found)  # type: ignore[arg-type]
-            if decoded.exact_at(t_us):
-                return decoded
-        rows = [self._exact_or_none(key, row, t_us) for key, row in zip(keys, found, strict=True)]
-        if None not in rows:
-            return self.format.rows.decode(rows)  # type: ignore[arg-type]
-        return Unsettled(self, keys, rows, t_us)
+        codec = self.format.rows
+        if None in found:
+            return self._begin_with_absent(keys, found, t_us)
+        decoded = codec.decode(found)  # type: ignore[arg-type]
+        inexact = decoded.inexact_at(t_us)
+        if not inexact:
+            return decoded
+        rows = list(found)
+        for i in inexact:
+            rows[i] = self.remembered.get(keys[i], decoded.rows[i], t_us)
+        return self._settled_or_not(keys, rows, t_us)
 
-    def settle(self, key: Any, found: Found, t_us: int) -> bytes:
-        """Return a key's exact row out of its row, its log and nobody's row, found in one moment.
+    def _begin_with_absent(self, keys: Sequence[Any], found: Found, t_us: int) -> DecodedRows | Unsettled:
+        rows = list(found)
+        for i, row in enumerate(found):
+            if row is not None:
+                self.format.rows.check(row)
+                rows[i] = row if exact_at(row, t_us) else self.remembered.get(keys[i], row, t_us)
+        return self._settled_or_not(keys, rows, t_us)
 
-        Raises
-        ------
-        NotMaterialised, RowFormatError, ReadBeforeRow
-            If they do not give one.
-        """
-        row, log, nobody = found
-        if row is None:
-            return self._nobody(nobody, t_us)
-        return self._exact_or_none(key, row, t_us) or self._computed(key, row, log, t_us)
-
-    def _exact_or_none(self, key: Any, row: bytes | None, t_us: int) -> bytes | None:
-        """Return the row, or a remembered one computed from its log, if it is exact at ``t_us``."""
-        if row is None:
-            return None
-        self.format.rows.check(row)
-        valid_from, next_change = times(row)
-        if t_us < valid_from:
-            raise ReadBeforeRow(self.view.name, t_us, valid_from)
-        if t_us < next_change:
-            return row
-        remembered = self._remembered.get(key, row)
-        if remembered is None:
-            return None
-        valid_from, next_change = times(remembered)
-        return remembered if valid_from <= t_us < next_change else None
-
-    def _computed(self, key: Any, row: bytes, log: bytes | None, t_us: int) -> bytes:
-        if log is None or log[STAMP] != row[STAMP]:
-            changed = format_instant(times(row)[1])
-            raise RowFormatError(
-                f"a row changed at {changed}, and the log that tells how is not in the store",
-                where=f"feature view {self.view.name!r}",
-                mend="run `unskew materialise`; let Redis evict nothing (maxmemory-policy noeviction)",
-            )
-        events, stamp = self.format.logs.decode(log)
-        computed = self.format.row_at(events, stamp, t_us)
-        self._remembered.put(key, row, computed)
-        return computed
-
-    def _nobody(self, nobody: bytes | None, t_us: int) -> bytes:
-        if nobody is None:
-            raise NotMaterialised(
-                "the online store holds no completed materialisation of it",
-                where=f"feature view {self.view.name!r} ({self.view.row_digest[:16]})",
-                mend="run `unskew materialise`",
-            )
-        self.format.rows.check(nobody)
-        valid_from, _ = times(nobody)
-        if t_us < valid_from:
-            raise ReadBeforeRow(self.view.name, t_us, valid_from)
-        return nobody
+    def _settled_or_not(self, keys: Sequence[Any], rows: list[bytes | None], t_us: int) -> DecodedRows | Unsettled:
+        if None in rows:
+            return Unsettled(self, keys, rows, t_us)
+        return self.format.rows.decode_checked(rows)  # type: ignore[arg-type]
 
 
 @dataclass(slots=True)
 class Unsettled:
-    """A read that needs a second fetch.
+    """A read that needs another fetch.
 
     Attributes
     ----------
@@ -141,12 +110,79 @@ class Unsettled:
         return [*pairs, form.nobody]
 
     def finish(self, found: Found) -> DecodedRows:
-        """Settle the rest from what was found at `keys`."""
-        nobody = found[-1]
-        for place, i in enumerate(list(self._open())):
-            pair = found[2 * place : 2 * place + 2]
-            self.rows[i] = self.reader.settle(self.entity_keys[i], [*pair, nobody], self.t_us)
-        return self.reader.format.rows.decode(self.rows)  # type: ignore[arg-type]
+        """Settle the rest from what was found at `keys`, of one moment.
 
-    def _open(self) -> Iterator[int]:
-        return (i for i, row in enumerate(self.rows) if row is None)
+        Raises
+        ------
+        NotMaterialised, RowFormatError, ReadBeforeRow
+            If that does not give exact rows.
+        """
+        nobody, behind = found[-1], []
+        for place, i in enumerate(self._open()):
+            row, log = found[2 * place : 2 * place + 2]
+            if row is None:
+                self.rows[i] = self._nobody(nobody)
+                continue
+            self.reader.format.rows.check(row)
+            if exact_at(row, self.t_us):
+                self.rows[i] = row
+            else:
+                behind.append(_Behind(i, row, self._usable(row, log)))
+        if behind:
+            self._compute(behind)
+        return self.reader.format.rows.decode_checked(self.rows)  # type: ignore[arg-type]
+
+    def _compute(self, behind: Sequence[_Behind]) -> None:
+        """Compute rows from their logs, and remember them."""
+        form = self.reader.format
+        logs = form.logs.read([each.log for each in behind])
+        for each, log in zip(behind, logs.logs, strict=True):
+            if self.t_us < log.floor_us:
+                raise ReadBeforeRow(self.reader.view.name, self.t_us, log.floor_us)
+            if log.stamp.pack() != each.row[STAMP]:
+                raise self._no_log(each.row)
+        for each, computed in zip(behind, form.rows_of(logs, self.t_us), strict=True):
+            self.rows[each.place] = computed
+            self.reader.remembered.put(self.entity_keys[each.place], each.row, computed)
+
+    def _usable(self, row: bytes, log: bytes | None) -> bytes:
+        valid_from, _ = times(row)
+        if log is None and self.t_us < valid_from:
+            raise ReadBeforeRow(self.reader.view.name, self.t_us, valid_from)
+        if log is None:
+            raise self._no_log(row)
+        return log
+
+    def _no_log(self, row: bytes) -> RowFormatError:
+        changed = format_instant(times(row)[1])
+        return RowFormatError(
+            f"a row changed at {changed}, and the log that tells how is not in the store",
+            where=f"feature view {self.reader.view.name!r}",
+            mend="run `unskew materialise`; let Redis evict nothing (maxmemory-policy noeviction)",
+        )
+
+    def _nobody(self, nobody: bytes | None) -> bytes:
+        view = self.reader.view
+        if nobody is None:
+            raise NotMaterialised(
+                "the online store holds no completed materialisation of it",
+                where=f"feature view {view.name!r} ({view.row_digest[:16]})",
+                mend="run `unskew materialise`",
+            )
+        self.reader.format.rows.check(nobody)
+        valid_from, _ = times(nobody)
+        if self.t_us < valid_from:
+            raise ReadBeforeRow(view.name, self.t_us, valid_from)
+        return nobody
+
+    def _open(self) -> list[int]:
+        return [i for i, row in enumerate(self.rows) if row is None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Behind:
+    """A key whose row has to be computed: its place, and what is stored of it."""
+
+    place: int
+    row: bytes
+    log: bytes

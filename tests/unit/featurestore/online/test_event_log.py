@@ -69,7 +69,7 @@ def test_a_log_comes_back_as_it_was(log, sequence, as_of_us, floor_us):
     decoded, stamp = CODEC.decode(stored)
     assert same(decoded, log)
     assert stamp == Stamp(sequence, as_of_us)
-    assert CODEC.read(stored).floor_us == floor_us
+    assert CODEC.read([stored]).logs[0].floor_us == floor_us
     assert len(stored) % 8 == 0
 
 

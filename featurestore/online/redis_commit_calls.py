@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from featurestore.online.base import CommitWrite, KeyChange
+from featurestore.online.envelope import OLDEST
 from featurestore.online.keys import TAG_BYTES, SourceKeys
 from featurestore.online.redis_connection import packed
 
 CALL_KEYS = 100
-"""Changes or values that one run of a script stores, for half a millisecond, in which the server answers nobody else."""
+"""Changes or values that one run of a script stores, half a millisecond in which the server answers nobody else."""
 
 T = TypeVar("T", bound=tuple[Any, ...])
 Value = tuple[bytes, bytes | None, int]
@@ -82,14 +83,15 @@ def _change_call(fence: bytes, writer: bytes, stamp: bytes, changes: Sequence[Ke
     keys, arguments = [fence], [writer, stamp]
     for row_key, row, log_key, log, append, expected, parts in changes:
         keys += (row_key, log_key)
+        stands_on = b"" if expected == OLDEST else expected
         how = b"a" if append else b"s"
         if parts:
             stored = {key: value for key, value in parts.items() if value is not None}
             keys += (*stored, *(key for key in parts if key not in stored))
             how += b"%d:%d" % (len(stored), len(parts) - len(stored))
-            arguments += (expected, how, row, log, *stored.values())
+            arguments += (stands_on, how, row, log, *stored.values())
         else:
-            arguments += (expected, how, row, log)
+            arguments += (stands_on, how, row, log)
     return APPLY_CHANGES.call(keys, arguments)
 
 

@@ -1,8 +1,9 @@
 """Write commits of events to Redis: phases in order, each only when all of the one before is stored.
 
-A phase is one pipeline of script calls, each of one hash tag, so that it can be sent to the nodes of a cluster too. A
+A phase is one pipeline of script calls, each of one hash tag, so that they can be sent to the nodes of a cluster too. A
 pipeline could hold all phases, but its calls are independent: what follows one that failed (a server that was full or
 read-only for a moment) would still be done, and the source's ``applied`` would tell of changes that are not there.
+Calls go in transactions only to be synced together.
 
 **Connections have numbers.** When a connection is lost or an answer is late, what was sent by it may still be done, and
 after what the next one sends: an old record over a new one. So the fences hold, beside the epoch, the number of the
@@ -130,10 +131,10 @@ def _is_unknown_script(answer: Any) -> bool:
 
 def _ask(connection: RedisConnection, calls: Sequence[bytes]) -> list[Any]:
     """Send calls; those whose script the server does not have are sent again behind the scripts."""
-    answers = connection.ask(calls)
+    answers = connection.ask_together(calls)
     unknown = [i for i, answer in enumerate(answers) if _is_unknown_script(answer)]
     if unknown:
-        again = connection.ask(_LOADING + [calls[i] for i in unknown])
-        for i, answer in zip(unknown, again[len(_LOADING) :], strict=True):
+        connection.ask(_LOADING)
+        for i, answer in zip(unknown, connection.ask_together([calls[i] for i in unknown]), strict=True):
             answers[i] = answer
     return answers

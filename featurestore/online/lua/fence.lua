@@ -5,7 +5,7 @@
 -- equality, as their order follows the server's locale.
 
 local function outranked(fence, own)
-  if not fence or fence == own then
+  if not fence then
     return false
   end
   local epoch, connection = string.match(fence, '^(%d+) (%d+)$')

@@ -4,7 +4,8 @@
 -- 0 for ever, -1 to remove it instead.
 
 local KEYS, ARGV, call = KEYS, ARGV, redis.call
-if outranked(call('GET', KEYS[1]), ARGV[1]) then
+local fence = call('GET', KEYS[1])
+if fence ~= ARGV[1] and outranked(fence, ARGV[1]) then
   return redis.error_reply('FENCED a newer owner writes here')
 end
 

@@ -8,7 +8,8 @@
     ├── TrainingFailed               the project's training function raised, or returned what is no fitted estimator
     ├── ExportFailed                 the estimator cannot be written as an ONNX graph
     ├── ExportMismatch               the ONNX graph answers otherwise than scikit-learn on held-out rows
-    └── InputsChanged                a file that the run read was another one when it ended
+    ├── InputsChanged                a file that the run read was another one when it ended
+    └── AuditRefused                 an audit of what was never logged
 """
 
 from __future__ import annotations
@@ -56,3 +57,9 @@ class InputsChanged(LifecycleError):
     """A file that the run read was changed while it ran; nothing was registered."""
 
     code = "inputs-changed"
+
+
+class AuditRefused(LifecycleError):
+    """What an audit was asked about was never logged."""
+
+    code = "audit-refused"

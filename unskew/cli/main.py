@@ -13,11 +13,14 @@ import typer
 
 from featurestore.foundation.errors import UnskewError
 from unskew.cli import (
+    audit,
+    dead_letters,
     definitions,
     demo,
     doctor,
     failure,
     history_import,
+    ingest,
     models,
     new_project,
     online_values,
@@ -42,6 +45,8 @@ app.command()(new_project.init)
 app.command()(definitions.plan)
 app.command()(definitions.apply)
 app.command("import")(history_import.import_)
+app.command()(ingest.ingest)
+app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(training_sets.app, name="training-set")
 app.command()(train.train)
 app.add_typer(models.app, name="models")
@@ -55,6 +60,7 @@ app.command()(online_values.materialise)
 app.command()(online_values.features)
 app.command()(serve.serve)
 app.add_typer(predictions.app, name="predictions")
+app.command()(audit.audit)
 app.command()(doctor.doctor)
 app.command()(demo.demo)
 app.command()(version.version)

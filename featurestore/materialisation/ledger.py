@@ -34,6 +34,8 @@ class RunPlan:
         The stamp of everything the run writes.
     keys, batch_rows
         Number of entity keys, and how many are in a batch.
+    keep_logs
+        Whether every key gets its log.
     """
 
     view: str
@@ -42,6 +44,7 @@ class RunPlan:
     as_of_us: int
     keys: int
     batch_rows: int
+    keep_logs: bool = False
 
     @property
     def stamp(self) -> Stamp:

@@ -24,6 +24,7 @@ from featurestore.materialisation.ledger import BatchRecord, Ledger, Run, RunPla
 from featurestore.offline.base import OfflineStore, ViewRows
 from featurestore.online.base import OnlineStore, Put
 from featurestore.online.envelope import Stamp
+from featurestore.online.key_log import KeyLog
 from featurestore.online.keys import NOBODY
 from featurestore.online.row_codec import FinalisedRows
 from featurestore.online.view_format import ViewFormat
@@ -83,6 +84,8 @@ def materialise(
     batch_rows: int = BATCH_ROWS,
     progress: Progress | None = None,
     rebuild: bool = False,
+    keep_logs: bool = False,
+    retention_us: int = 0,
 ) -> MaterialisationReport:
     """Write all rows of a view as of ``as_of_us``, over all that is committed now.
 
@@ -98,19 +101,28 @@ def materialise(
         Called with (rows done, rows in all) at the start and after each batch.
     rebuild
         Remove first what the store holds of the view, of any history; meanwhile keys without a new row are refused.
+    keep_logs
+        For the owner of the source's stream, to build commits upon: every key gets its log, of history so far or none.
+    retention_us
+        With ``keep_logs``: how old an event may be that a later commit can still correct or withdraw. The logs have
+        also what such a commit would bring to light.
 
     Raises
     ------
+    ViewStreamed
+        If the view follows a stream, whose owner alone writes its rows, and ``keep_logs`` does not tell him.
     AnotherHistory
         If the store holds rows that this history does not continue, and they are not to be removed.
     MaterialisationError
         If nothing was imported yet, ``batch_rows`` is no count, the ledger is damaged, or the store loses rows.
     """
     sequence = offline_store.latest_sequence(view.source)
-    _check(view, sequence, batch_rows)
+    _check(view, batch_rows)
+    if not keep_logs:
+        _check_lean(view, offline_store, sequence)
     keys = offline_store.keys(view, sequence)
-    plan = RunPlan(view.name, view.row_digest, sequence, as_of_us, len(keys), batch_rows)
-    work = _Work(view, offline_store, online_store, plan.stamp)
+    plan = RunPlan(view.name, view.row_digest, sequence, as_of_us, len(keys), batch_rows, keep_logs)
+    work = _Work(view, offline_store, online_store, plan.stamp, as_of_us - retention_us if keep_logs else None)
     history = HistoryMark(view, offline_store, online_store)
     records, resumed = [], 0
     with ledger.run(plan) as run:
@@ -139,11 +151,25 @@ def materialise(
     )
 
 
-class _Work:
-    """The stores, the view and the stamp of one run."""
+class ViewStreamed(MaterialisationError):
+    """A view's rows are written by the owner of its source's stream, and by nobody else."""
 
-    def __init__(self, view: FeatureView, offline: OfflineStore, online: OnlineStore, stamp: Stamp) -> None:
+    code = "view-streamed"
+
+
+class _Work:
+    """The stores, the view and the stamp of one run; with logs to commit upon, from when on events may be corrected."""
+
+    def __init__(
+        self,
+        view: FeatureView,
+        offline: OfflineStore,
+        online: OnlineStore,
+        stamp: Stamp,
+        forgotten_us: int | None,
+    ) -> None:
         self._view, self._offline, self._online, self._stamp = view, offline, online, stamp
+        self._forgotten_us = forgotten_us
         self._format = ViewFormat(view)
 
     @cached_property
@@ -178,7 +204,11 @@ class _Work:
         encoded = [form.encode_key(key) for key in keys.to_pylist()]
         stored = self._online.get_many([at for key in encoded for at in (form.keys.row(key), form.keys.log(key))])
         pairs = zip(stored[::2], stored[1::2], strict=True)
-        return [form.whole_stamp(row, log, stamp) for row, log in pairs]
+        found = [form.whole_stamp(row, log, stamp) for row, log in pairs]
+        if self._forgotten_us is None:
+            return found
+        logs = zip(found, stored[1::2], strict=True)
+        return [packed if packed is not None and form.logs.whole(log, packed) else None for packed, log in logs]
 
     def write(self, run: Run, batch: int, keys: Column) -> BatchRecord:
         """Compute, store and record one batch."""
@@ -201,6 +231,8 @@ class _Work:
 
     def _logs(self, keys: Column) -> tuple[list[bytes | None], NDArray[np.int64]]:
         """Return each key's log, ``None`` where nothing changes by itself, and its row's next change."""
+        if self._forgotten_us is not None:
+            return self._whole_logs(keys, self._forgotten_us)
         as_of_us = self._stamp.as_of_us
         logs: list[bytes | None] = [None] * len(keys)
         next_change_us = np.full(len(keys), NEVER_US)
@@ -209,6 +241,23 @@ class _Work:
             if change_us != NEVER_US:
                 next_change_us[i] = change_us
                 logs[i] = self._format.logs.encode(log, self._stamp)
+        return logs, next_change_us
+
+    def _whole_logs(self, keys: Column, forgotten_us: int) -> tuple[list[bytes | None], NDArray[np.int64]]:
+        """Return what `_logs` does, with a log for every key; what is stored beside logs of many versions is stored."""
+        form, as_of_us = self._format, self._stamp.as_of_us
+        logs: list[bytes | None] = []
+        next_change_us = np.empty(len(keys), dtype=np.int64)
+        parts: list[tuple[bytes, bytes | None]] = []
+        for i, log in self._history.logs(keys, min(as_of_us, forgotten_us)):
+            key_log = KeyLog.empty(form.logs, as_of_us)
+            write = key_log.apply(log, np.empty(0, dtype=np.uint64), self._stamp, as_of_us, forgotten_us)
+            next_change_us[i] = form.next_change_us(log, as_of_us)
+            logs.append(write.log)
+            at = form.keys.log(form.encode_key(keys.values[i : i + 1].tolist()[0])) if write.parts else b""
+            parts += [(at + suffix, value) for suffix, value in write.parts.items()]
+        if parts:
+            self._online.put_values(parts)
         return logs, next_change_us
 
     def _rows(self, keys: Column, next_change_us: NDArray[np.int64]) -> list[bytes]:
@@ -245,10 +294,21 @@ def _losing(view: FeatureView, online: OnlineStore) -> MaterialisationError:
     )
 
 
-def _check(view: FeatureView, sequence: int, batch_rows: int) -> None:
-    where = f"feature view {view.name!r}"
+def _check(view: FeatureView, batch_rows: int) -> None:
     if batch_rows < 1:
+        where = f"feature view {view.name!r}"
         raise MaterialisationError(f"a batch of {batch_rows} rows", where=where, mend="ask for 1 or more")
+
+
+def _check_lean(view: FeatureView, offline: OfflineStore, sequence: int) -> None:
+    where = f"feature view {view.name!r}"
+    if offline.is_streamed(view.source):
+        raise ViewStreamed(
+            f"its rows follow the events of source {view.source.name!r}, whose stream is open",
+            where=where,
+            mend=f"nothing is needed while the ingest program runs; to write them anew: "
+            f"`unskew backfill {view.name} --rebuild`",
+        )
     if sequence == 0:
         raise MaterialisationError(
             f"nothing was imported into its source {view.source.name!r}", where=where, mend="run `unskew import` first"

@@ -86,6 +86,10 @@ class OfflineStore(Protocol):
         """
         ...
 
+    def is_streamed(self, source: Source) -> bool:
+        """Tell whether the source's stream is open, whose owner alone writes its history from then on."""
+        ...
+
     def newest_versions(self, source: Source, since_us: int, s: int) -> Iterator[pa.Table]:
         """Give the newest version of each event up to commit ``s``, of those that happened after ``since_us``.
 

@@ -17,6 +17,7 @@ from featurestore.offline.newest_versions import availables_after_sql, newest_ve
 from featurestore.offline.point_in_time.event_rows import EventRows
 from featurestore.offline.point_in_time.join import ViewFrame
 from featurestore.offline.row_sql import RowSqlFailed, keys_sql, rows_sql, stored_sql
+from featurestore.offline.stream_mark import is_streamed
 from featurestore.offline.view_rows import ViewRows
 from featurestore.semantics.aggregate import Aggregate, EventLog
 from featurestore.semantics.arrow_column import from_arrow, to_arrow
@@ -95,6 +96,10 @@ class DuckDBStore:
         """Give, for each key in order, its position and the versions that may matter at any t >= ``as_of_us``."""
         rows = self._rows(view, list(view.columns), s, to_arrow(keys), identity=True)
         return ViewRows(view, rows, self._threads).logs(keys, as_of_us)
+
+    def is_streamed(self, source: Source) -> bool:
+        """Tell whether the source's stream is open."""
+        return is_streamed(self._root, source)
 
     def newest_versions(self, source: Source, since_us: int, s: int) -> Iterator[pa.Table]:
         """Give the newest version of each event that happened after ``since_us``, in pieces."""

@@ -34,10 +34,12 @@ from gateway.observability.metrics import (
     LOG_ERRORS,
     LOG_FILES,
     LOG_ROWS,
+    LOG_UNSYNCED,
     LOG_WAITING,
     Measures,
     Reading,
 )
+from gateway.predictionlog.background import BackgroundCompaction
 from gateway.predictionlog.writer import PredictionLog
 from gateway.registry.registry import Registry, open_registry
 from gateway.routing.follower import RouteFollower
@@ -144,7 +146,18 @@ class GatewayApp:
 
     def _open_log(self, stack: AsyncExitStack) -> PredictionLog:
         section = self._settings.predictions
-        log = PredictionLog(section.path, flush_interval_ms=section.flush_interval_ms, flush_rows=section.flush_rows)
+        log = PredictionLog(
+            section.path,
+            durability=section.durability,
+            flush_interval_ms=section.flush_interval_ms,
+            flush_rows=section.flush_rows,
+            capacity_rows=section.capacity_rows,
+            sync_limit_ms=section.sync_limit_ms,
+            segment_bytes=section.segment_bytes,
+            segment_age_s=section.segment_age_s,
+        )
+        if section.compaction == "background":
+            stack.enter_context(BackgroundCompaction(section.path, interval_s=section.compaction_interval_s))
         stack.push_async_callback(asyncio.to_thread, log.close)
         self._measures.watch(lambda: _log_readings(log))
         return log
@@ -300,6 +313,7 @@ def _log_readings(log: PredictionLog) -> list[Reading]:
         (LOG_ROWS, ("written",), float(counters.written)),
         (LOG_ROWS, ("dropped",), float(counters.dropped)),
         (LOG_WAITING, (), float(counters.waiting)),
+        (LOG_UNSYNCED, (), float(counters.unsynced)),
         (LOG_FILES, (), float(counters.files)),
         (LOG_ERRORS, (), float(counters.errors)),
     ]

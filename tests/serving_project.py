@@ -20,7 +20,6 @@ from typing import Any, Self
 
 import httpx
 import numpy as np
-import pyarrow.parquet as pq
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from featurestore.catalog.applied import apply
@@ -37,6 +36,7 @@ from featurestore.semantics.aggregate import EventLog
 from featurestore.semantics.interval import NEVER_US
 from featurestore.semantics.value import column
 from gateway.app import GatewayApp, serve
+from gateway.predictionlog.reader import PredictionReader
 from gateway.registry.record import ModelRecord, Threshold
 from gateway.registry.registry import Registry, open_registry
 from gateway.settings import Settings, load_settings
@@ -366,10 +366,8 @@ def changed(settings: Settings, **gateway: Any) -> Settings:
 
 def logged(project: ServingProject, model: str = "spend") -> list[dict[str, Any]]:
     """Return what the prediction log holds of a model, a dict per row, in order of its sequence."""
-    rows: list[dict[str, Any]] = []
-    for file in sorted((project.settings.predictions.path / model).rglob("*.parquet")):
-        rows += pq.ParquetFile(file).read().to_pylist()
-    return sorted(rows, key=lambda row: row["sequence"])
+    reader = PredictionReader(project.settings.predictions.path)
+    return reader.to_arrow(model).sort_by("sequence").to_pylist() if model in reader.models() else []
 
 
 def log_lines(project: ServingProject) -> list[dict[str, Any]]:

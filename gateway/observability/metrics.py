@@ -83,12 +83,19 @@ LOG_ROWS = Definition(
     "counter",
     "rows",
     ("fate",),
-    "predictions handed to the log: `written` to a file, or `dropped` because the buffer was full",
+    "predictions handed to the log: `written` and synced, or `dropped` because the buffer was full",
 )
-LOG_WAITING = Definition("unskew_prediction_log_waiting_rows", "gauge", "rows", (), "predictions not yet in a file")
-LOG_FILES = Definition("unskew_prediction_log_files_total", "counter", "files", (), "files the log has written")
+LOG_WAITING = Definition("unskew_prediction_log_waiting_rows", "gauge", "rows", (), "predictions not yet synced")
+LOG_UNSYNCED = Definition(
+    "unskew_prediction_log_unsynced_rows_total",
+    "counter",
+    "rows",
+    (),
+    'answers that left before their record was synced, though durability = "sync": the disk failed or was too slow',
+)
+LOG_FILES = Definition("unskew_prediction_log_files_total", "counter", "files", (), "segments the log has begun")
 LOG_ERRORS = Definition(
-    "unskew_prediction_log_errors_total", "counter", "attempts", (), "attempts to write a file that failed"
+    "unskew_prediction_log_errors_total", "counter", "attempts", (), "attempts to write records that failed"
 )
 
 EVENT_REQUESTS = Definition(
@@ -137,6 +144,7 @@ METRICS = (
     ROUTE_FAILED,
     LOG_ROWS,
     LOG_WAITING,
+    LOG_UNSYNCED,
     LOG_FILES,
     LOG_ERRORS,
     EVENT_REQUESTS,

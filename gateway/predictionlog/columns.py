@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from featurestore.semantics.arrow_column import to_arrow
 from featurestore.semantics.value import Column, null_column
+from gateway.predictionlog.layout import Constants
 from gateway.predictionlog.record import PredictionBatch
 
 INSTANT = pa.timestamp("us", tz="UTC")
@@ -31,6 +32,21 @@ class Numbered:
     first: int
     batch: PredictionBatch
 
+    @property
+    def last(self) -> int:
+        """The sequence number of its last row."""
+        return self.first + len(self.batch) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Joined rows: what they have in common, the least and greatest sequence number, and the columns that vary."""
+
+    constants: Constants
+    first: int
+    last: int
+    varying: pa.RecordBatch
+
 
 def warm_arrow() -> None:
     """Make one array, so that what Arrow does at its first is done: it imports pandas, where that is installed.
@@ -40,18 +56,27 @@ def warm_arrow() -> None:
     pa.array([0])
 
 
-def to_table(numbered: Sequence[Numbered], worker: str) -> pa.Table:
-    """Return the rows of batches of one model version as a table, in the order given.
+def join_rows(numbered: Sequence[Numbered], *, pause_s: float = 0.0) -> Iterator[Rows]:
+    """Join batches of equal constants, at most about `CHUNK_ROWS` rows at a time.
 
-    A column that a batch does not have is null in its rows. Runs beside an event loop: see `CHUNK_ROWS`.
+    A column that one of the joined batches does not have is null in its rows.
+
+    Parameters
+    ----------
+    pause_s
+        How long the interpreter lock is left to others after each column: `PAUSE_S` beside a busy event loop.
 
     Raises
     ------
     ValueError, TypeError
         If the batches do not go together: arrays of other lengths, a column of two types.
     """
-    chunks = [_chunk(part, worker) for part in _parts(numbered)]
-    return pa.concat_tables(chunks, promote_options="default") if len(chunks) > 1 else chunks[0]
+    groups: dict[Constants, list[Numbered]] = {}
+    for each in numbered:
+        groups.setdefault(Constants.of(each.batch), []).append(each)
+    for constants, members in groups.items():
+        for part in _parts(members):
+            yield Rows(constants, part[0].first, part[-1].last, _joined(part, pause_s))
 
 
 def _parts(numbered: Sequence[Numbered]) -> Iterator[Sequence[Numbered]]:
@@ -65,20 +90,24 @@ def _parts(numbered: Sequence[Numbered]) -> Iterator[Sequence[Numbered]]:
         yield numbered[begin:]
 
 
-def _chunk(numbered: Sequence[Numbered], worker: str) -> pa.Table:
+def _joined(numbered: Sequence[Numbered], pause_s: float) -> pa.RecordBatch:
     batches = [each.batch for each in numbered]
     lengths = [len(batch) for batch in batches]
     columns: dict[str, pa.Array] = {}
     for name, (field, make) in _FIXED.items():
         columns[name] = make(list(map(attrgetter(field), batches)), lengths)
-        time.sleep(PAUSE_S)
-    columns["worker"] = _strings([worker] * len(batches), lengths)
+        _leave_the_lock(pause_s)
     columns["sequence"] = pa.array(np.concatenate([_numbers(each) for each in numbered]))
     for prefix, group, join in _GROUPS:
         for name, parts in _by_name(list(map(attrgetter(group), batches))):
             columns[prefix + name] = join(parts, lengths)
-            time.sleep(PAUSE_S)
-    return pa.table(columns)
+            _leave_the_lock(pause_s)
+    return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+
+
+def _leave_the_lock(pause_s: float) -> None:
+    if pause_s:
+        time.sleep(pause_s)
 
 
 def _numbers(numbered: Numbered) -> NDArray[np.int64]:
@@ -193,11 +222,6 @@ _FIXED: dict[str, tuple[str, _Join]] = {
     "prediction_id": ("prediction_ids", _strings),
     "request_id": ("request_id", _strings),
     "instant": ("instant_us", _instants),
-    "model": ("model", _strings),
-    "version": ("version", _integers),
-    "record_hash": ("record_hash", _strings),
-    "variant": ("variant", _strings),
-    "route_revision": ("route_revision", _integers),
     "degraded": ("degraded", _booleans),
 }
 _GROUPS: tuple[tuple[str, str, _Join], ...] = (

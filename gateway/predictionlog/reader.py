@@ -1,20 +1,27 @@
-"""Read the prediction log back, while gateways write it or after."""
+"""Read the prediction log back, while gateways write it and a compaction moves it, or after."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import difflib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from gateway.errors import PredictionLogError
-from gateway.predictionlog.columns import INSTANT
+from gateway.predictionlog.completeness import Gap, WorkerState, worker_states
+from gateway.predictionlog.contents import Contents, compacted_notes, opened
+from gateway.predictionlog.layout import Constants
 from gateway.predictionlog.record import LoggedPrediction
+from gateway.predictionlog.time_span import TimeSpan
+
+BATCH_ROWS = 32_768
+"""Most rows of a record batch that is read from a Parquet file."""
 
 _SCALARS = (
     "prediction_id",
@@ -27,8 +34,12 @@ _SCALARS = (
     "degraded",
     "worker",
     "sequence",
+    "service",
+    "service_digest",
 )
 _GROUPS = {
+    "view_digests": "view_digest.",
+    "function_digests": "function_digest.",
     "sequences": "s.",
     "keys": "key.",
     "requests": "request.",
@@ -38,17 +49,10 @@ _GROUPS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """Sequence numbers ``first`` to ``last`` of a worker, both included, that are not in the log."""
-
-    worker: str
-    first: int
-    last: int
-
-
 class PredictionReader:
-    """Read a prediction log; sees the files that are whole at the moment of the call.
+    """Read a prediction log: each record that was synced when the call began, once.
+
+    While a call, or an iteration, is under way no segment is taken away; compactions go on.
 
     Parameters
     ----------
@@ -60,24 +64,57 @@ class PredictionReader:
         self._root = root
 
     def models(self) -> tuple[str, ...]:
-        """Return the models that have a folder in the log, sorted."""
-        return tuple(sorted(path.name for path in self._root.glob("*") if path.is_dir()))
+        """Return the models of which something was logged, sorted."""
+        with opened(self._root) as contents:
+            return tuple(sorted({model for model, _ in _logged(contents)}))
 
     def versions(self, model: str) -> tuple[int, ...]:
-        """Return the versions of a model that have a folder in the log, ascending."""
-        return tuple(sorted(int(path.name[1:]) for path in (self._root / model).glob("v*") if path.is_dir()))
+        """Return the versions of a model of which something was logged, ascending."""
+        with opened(self._root) as contents:
+            return tuple(sorted(version for of, version in _logged(contents) if of == model))
+
+    def schema(self, model: str, version: int) -> pa.Schema:
+        """Return the columns of a version's records: those of all its files and segments, empty without any.
+
+        Raises
+        ------
+        PredictionLogError
+            If a column is of two types.
+        """
+        with opened(self._root) as contents:
+            return self._schema(contents, model, version)
 
     def batches(
-        self, model: str, version: int, *, since_us: int | None = None, until_us: int | None = None
+        self,
+        model: str,
+        version: int,
+        *,
+        since_us: int | None = None,
+        until_us: int | None = None,
+        columns: Sequence[str] | None = None,
     ) -> Iterator[pa.RecordBatch]:
-        """Iterate over the records of one version with ``since <= instant < until``, a piece of a file at a time.
+        """Iterate over the records of one version with ``since <= instant < until``, in bounded memory.
 
-        The order is that of the files' names, which no one should rely on: sort by ``instant``, or by
-        ``worker`` and ``sequence``.
+        Records come in no promised order, roughly that in which they were written; sort by ``instant``, or by
+        ``worker`` and ``sequence``. All batches have one schema: a column that a record does not have is null.
+
+        Parameters
+        ----------
+        columns
+            Names of the columns to read, in the order wanted; all of them by default.
+
+        Raises
+        ------
+        PredictionLogError
+            If there is no such column, or one is of two types.
         """
-        dataset = self._dataset(model, version)
-        if dataset is not None:
-            yield from dataset.to_batches(filter=_between(since_us, until_us))
+        with opened(self._root) as contents:
+            schema = _chosen(self._schema(contents, model, version), columns, self._root)
+            span = TimeSpan(since_us, until_us)
+            for batch in _all_batches(contents, model, version, {*schema.names, "instant"}, span):
+                kept = span.of(batch)
+                if kept.num_rows:
+                    yield _in_schema(kept, schema)
 
     def to_arrow(
         self,
@@ -86,6 +123,7 @@ class PredictionReader:
         version: int | None = None,
         since_us: int | None = None,
         until_us: int | None = None,
+        columns: Sequence[str] | None = None,
     ) -> pa.Table:
         """Return the records of a model, of all its versions unless one is named.
 
@@ -96,11 +134,15 @@ class PredictionReader:
         PredictionLogError
             If nothing of the model or version was logged, or two versions give a column two types.
         """
-        versions = self.versions(model) if version is None else (version,)
-        found = [self._dataset(model, each) for each in versions]
-        tables = [each.to_table(filter=_between(since_us, until_us)) for each in found if each is not None]
-        if not tables:
+        versions = [each for each in self.versions(model) if version in (None, each)]
+        if not versions:
             raise self._nothing(model, version)
+        tables = []
+        for each in versions:
+            schema = self.schema(model, each)
+            wanted = None if columns is None else [name for name in columns if name in schema.names]
+            found = self.batches(model, each, since_us=since_us, until_us=until_us, columns=wanted)
+            tables.append(pa.Table.from_batches(found, _chosen(schema, wanted, self._root)))
         try:
             return pa.concat_tables(tables, promote_options="default")
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
@@ -113,38 +155,63 @@ class PredictionReader:
     def find(self, prediction_id: str, *, model: str | None = None) -> LoggedPrediction | None:
         """Return the record of a prediction, ``None`` if it is not in the log (yet).
 
-        Reads only the parts of files whose least and greatest identifiers enclose it; naming the model spares
-        the other models' files.
+        Reads only the parts of files whose least and greatest identifiers enclose it, and all segments; naming the
+        model spares the other models' files.
         """
-        wanted = pc.field("prediction_id") == prediction_id
-        for each in self.models() if model is None else (model,):
-            for version in self.versions(each):
-                dataset = self._dataset(each, version)
-                table = None if dataset is None else dataset.to_table(filter=wanted)
-                if table is not None and table.num_rows:
-                    return _prediction(table)
+        with opened(self._root) as contents:
+            for of, version in _logged(contents):
+                if model in (None, of):
+                    found = self._find(contents, of, version, prediction_id)
+                    if found is not None:
+                        return found
         return None
 
-    def gaps(self) -> tuple[Gap, ...]:
-        """Return the sequence numbers that are missing between a worker's records, over all models.
+    def workers(self) -> tuple[WorkerState, ...]:
+        """Return what the log has of each run of a worker, by name, with the gaps in its numbers.
 
-        What a worker lost at its very end leaves no later record, and so no gap.
+        Reads two columns of all there is, and needs an eighth of a byte of memory per record at most.
         """
-        seen: dict[str, list[int]] = {}
-        for model in self.models():
-            for version in self.versions(model):
-                dataset = self._dataset(model, version)
-                for batch in () if dataset is None else dataset.to_batches(columns=["worker", "sequence"]):
-                    for worker, sequence in zip(*batch.to_pydict().values(), strict=True):
-                        seen.setdefault(worker, []).append(sequence)
-        return tuple(gap for worker, sequences in sorted(seen.items()) for gap in _gaps(worker, sorted(sequences)))
+        with opened(self._root) as contents:
+            return self.workers_in(contents)
 
-    def _dataset(self, model: str, version: int) -> ds.Dataset | None:
-        files = sorted(str(path) for path in (self._root / model / f"v{version}").glob("date=*/*.parquet"))
-        if not files:
-            return None
-        schemas = [pq.read_schema(file) for file in files]
-        return ds.dataset(files, format="parquet", schema=pa.unify_schemas(schemas))
+    def workers_in(self, contents: Contents) -> tuple[WorkerState, ...]:
+        """Return what some of the log has of each worker."""
+        running = frozenset(segment.worker for segment in contents.segments if segment.growing())
+        notes = [{"worker": each.worker, **note} for each in contents.segments for note in each.notes()]
+        return worker_states(_numbers(contents), [*compacted_notes(self._root), *notes], running)
+
+    def gaps(self) -> tuple[Gap, ...]:
+        """Return the sequence numbers that are missing, over all models, by worker and number.
+
+        What a worker that broke off lost at its very end leaves no gap; `workers` tells which did.
+        """
+        return tuple(gap for state in self.workers() for gap in state.gaps)
+
+    def _find(self, contents: Contents, model: str, version: int, prediction_id: str) -> LoggedPrediction | None:
+        for path in contents.files_of(model, version):
+            table = pq.read_table(path, filters=pc.field("prediction_id") == prediction_id, partitioning=None)
+            if table.num_rows:
+                return _prediction(table)
+        for segment in contents.segments:
+            for layout, varying in segment.rows(_is(model, version)):
+                found = varying.filter(pc.equal(varying.column("prediction_id"), prediction_id))
+                if found.num_rows:
+                    return _prediction(pa.Table.from_batches([layout.full(found, segment.worker)]))
+        return None
+
+    def _schema(self, contents: Contents, model: str, version: int) -> pa.Schema:
+        schemas = [pq.read_schema(path) for path in contents.files_of(model, version)]
+        wanted = _is(model, version)
+        for segment in contents.segments:
+            schemas += [layout.full_schema for layout in segment.layouts() if wanted(layout.constants)]
+        try:
+            return pa.unify_schemas([pa.schema([]), *schemas])
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise PredictionLogError(
+                f"version {version} of model {model} was logged with two meanings: {error}",
+                where=str(self._root / model / f"v{version}"),
+                mend="its registry was begun anew: move the log of the old one, or its days, elsewhere",
+            ) from error
 
     def _nothing(self, model: str, version: int | None) -> PredictionLogError:
         what = f"model {model}" if version is None else f"version {version} of model {model}"
@@ -154,10 +221,64 @@ class PredictionReader:
         )
 
 
-def _between(since_us: int | None, until_us: int | None) -> ds.Expression | None:
-    after = None if since_us is None else pc.field("instant") >= pa.scalar(since_us, INSTANT)
-    before = None if until_us is None else pc.field("instant") < pa.scalar(until_us, INSTANT)
-    return after & before if after is not None and before is not None else after if before is None else before
+def _logged(contents: Contents) -> list[tuple[str, int]]:
+    """Return the models and versions that there is something of, sorted."""
+    filed = {(path.parts[-4], int(path.parts[-3][1:])) for path in contents.files}
+    in_segments = {
+        (layout.constants.model, layout.constants.version) for each in contents.segments for layout in each.layouts()
+    }
+    return sorted(filed | in_segments)
+
+
+def _all_batches(
+    contents: Contents, model: str, version: int, names: set[str], span: TimeSpan
+) -> Iterator[pa.RecordBatch]:
+    for path in contents.files_of(model, version):
+        if span.meets_day(path):
+            with pq.ParquetFile(path) as file:
+                present = [name for name in file.schema_arrow.names if name in names]
+                yield from file.iter_batches(BATCH_ROWS, row_groups=span.row_groups(file), columns=present)
+    for segment in contents.segments:
+        for layout, varying in segment.rows(_is(model, version)):
+            yield layout.full(varying, segment.worker, names)
+
+
+def _numbers(contents: Contents) -> Iterator[tuple[str, NDArray[np.int64]]]:
+    for path in contents.files:
+        with pq.ParquetFile(path, read_dictionary=["worker"]) as file:
+            for batch in file.iter_batches(BATCH_ROWS, columns=["worker", "sequence"]):
+                yield from _by_worker(batch)
+    for segment in contents.segments:
+        for _, varying in segment.rows(lambda _: True):
+            yield segment.worker, varying.column("sequence").to_numpy()
+
+
+def _by_worker(batch: pa.RecordBatch) -> Iterator[tuple[str, NDArray[np.int64]]]:
+    workers = batch.column("worker")
+    codes, sequences = workers.indices.to_numpy(), batch.column("sequence").to_numpy()
+    for code, worker in enumerate(workers.dictionary.to_pylist()):
+        yield worker, sequences[codes == code]
+
+
+def _is(model: str, version: int) -> Callable[[Constants], bool]:
+    return lambda constants: constants.model == model and constants.version == version
+
+
+def _chosen(schema: pa.Schema, columns: Sequence[str] | None, root: Path) -> pa.Schema:
+    if columns is None or not schema.names:
+        return schema
+    for name in columns:
+        if name not in schema.names:
+            near = difflib.get_close_matches(name, schema.names, n=1)
+            mend = f"did you mean {near[0]}?" if near else f"there are {', '.join(schema.names)}"
+            raise PredictionLogError(f"the log has no column {name!r}", where=str(root), mend=mend)
+    return pa.schema([schema.field(name) for name in columns])
+
+
+def _in_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    names = set(batch.schema.names)
+    arrays = [batch.column(each.name) if each.name in names else pa.nulls(batch.num_rows, each.type) for each in schema]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 def _prediction(table: pa.Table) -> LoggedPrediction:
@@ -168,11 +289,3 @@ def _prediction(table: pa.Table) -> LoggedPrediction:
     }
     instant_us = table["instant"][0].cast(pa.int64()).as_py()
     return LoggedPrediction(**named, **{name: row[name] for name in _SCALARS}, instant_us=instant_us)
-
-
-def _gaps(worker: str, sequences: list[int]) -> Iterator[Gap]:
-    expected = 0
-    for sequence in sequences:
-        if sequence > expected:
-            yield Gap(worker, expected, sequence - 1)
-        expected = sequence + 1

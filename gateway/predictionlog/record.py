@@ -2,25 +2,29 @@
 
 Columns of a file, in this order:
 
-===================  ============================  =====================================================
-``prediction_id``    string
-``request_id``       string, nullable              of the request that asked
-``instant``          timestamp, µs UTC             t: the instant of the reads
-``model``            string
-``version``          int64
-``record_hash``      string                        of the model record
-``variant``          string                        ``champion`` or ``challenger``
-``route_revision``   int64
-``degraded``         bool
-``worker``           string                        the process run that answered
-``sequence``         int64                         consecutive per worker from 0: a gap is a loss
-``s.<view>``         int64, nullable               commit sequence visible to the read of a view
-``key.<entity>``     by type                       entity keys
-``request.<name>``   by type                       request inputs
-``feature.<name>``   by type                       features exactly as used, null kept
-``status.<name>``    uint8                         `featurestore.semantics.status.Status`
-``output.<name>``    by type, list for [n, k]      what the model answered
-===================  ============================  =====================================================
+===========================  ====================  =====================================================
+``prediction_id``            string
+``request_id``               string, nullable      of the request that asked
+``instant``                  timestamp, µs UTC     t: the instant of the reads
+``model``                    string
+``version``                  int64
+``record_hash``              string                of the model record
+``variant``                  string                ``champion`` or ``challenger``
+``route_revision``           int64
+``degraded``                 bool
+``worker``                   string                the process run that answered
+``sequence``                 int64                 consecutive per worker from 0: a gap is a loss
+``service``                  string                the feature service, as this process had it
+``service_digest``           string                transitive: of all it comes from
+``view_digest.<view>``       string                of each view it reads
+``function_digest.<name>``   string                of each request feature it computes
+``s.<view>``                 int64, nullable       commit sequence visible to the read of a view
+``key.<entity>``             by type               entity keys
+``request.<name>``           by type               request inputs
+``feature.<name>``           by type               features exactly as used, null kept
+``status.<name>``            uint8                 `featurestore.semantics.status.Status`
+``output.<name>``            by type, list [n, k]  what the model answered
+===========================  ====================  =====================================================
 """
 
 from __future__ import annotations
@@ -33,6 +37,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featurestore.semantics.value import Column
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceDigests:
+    """The definitions that a feature service is made of, by digest; made once per service, shared by its batches.
+
+    Attributes
+    ----------
+    service, digest
+        Its name, and the transitive digest.
+    views, functions
+        Pairs (name, digest) of the views it reads and of the request features it computes.
+    """
+
+    service: str = ""
+    digest: str = ""
+    views: tuple[tuple[str, str], ...] = ()
+    functions: tuple[tuple[str, str], ...] = ()
+
+
+NO_DIGESTS = ServiceDigests()
 
 
 @dataclass(slots=True)
@@ -49,6 +74,8 @@ class PredictionBatch:
         t, one for all rows or one per row.
     request_id, degraded
         One for all rows, or one per row.
+    definitions
+        What the features were computed by.
     keys, requests, features
         Columns by name, without the prefix that they have in the file: ``household``, ``spending.net_sum_30d``.
     statuses
@@ -74,6 +101,7 @@ class PredictionBatch:
     outputs: Mapping[str, NDArray[Any]]
     request_id: str | Sequence[str | None] | None = None
     degraded: bool | Sequence[bool] = False
+    definitions: ServiceDigests = NO_DIGESTS
 
     def __len__(self) -> int:
         return len(self.prediction_ids)
@@ -94,6 +122,10 @@ class LoggedPrediction:
     degraded: bool
     worker: str
     sequence: int
+    service: str = ""
+    service_digest: str = ""
+    view_digests: dict[str, str | None] = field(default_factory=dict)
+    function_digests: dict[str, str | None] = field(default_factory=dict)
     sequences: dict[str, int | None] = field(default_factory=dict)
     keys: dict[str, Any] = field(default_factory=dict)
     requests: dict[str, Any] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""`unskew predictions`: what was answered, read from the prediction log."""
+"""`unskew predictions`: what was answered, read from the prediction log; the log itself, compacted and verified."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from featurestore.foundation.clock import format_instant
+from unskew.cli import failure
 from unskew.cli.options import JsonFlag, ProjectPath
 from unskew.errors import CommandRefused
 from unskew.project import screen
@@ -15,7 +16,7 @@ from unskew.project.project import Project
 if TYPE_CHECKING:
     from gateway.predictionlog.reader import PredictionReader
 
-app = typer.Typer(help="The prediction log: tail, find.", no_args_is_help=True)
+app = typer.Typer(help="The prediction log: tail, find, compact, verify.", no_args_is_help=True)
 
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="A model that has answered.")]
 Rows = Annotated[int, typer.Option("--rows", "-n", metavar="N", min=1, help="How many, newest last.")]
@@ -62,6 +63,47 @@ def find(prediction_id: PredictionId, project: ProjectPath = None, as_json: Json
         for inner, value in (part.items() if isinstance(part, dict) else [("", part)])
     ]
     screen.table("", ("", ""), rows)
+
+
+@app.command()
+def compact(project: ProjectPath = None, as_json: JsonFlag = False) -> None:
+    """Turn what was logged up to now into Parquet files by model, version and date; gateways may run meanwhile."""
+    from gateway.predictionlog.compaction import compact as compact_log
+    from gateway.predictionlog.segment_writer import ask_to_close
+
+    with Project.load(project) as opened:
+        section = opened.settings.predictions
+        ask_to_close(section.path, timeout_s=5 + 2 * section.flush_interval_ms / 1_000)
+        done = compact_log(section.path)
+    if done.busy:
+        raise CommandRefused(
+            "another compaction is at work", where=str(section.path), mend="wait for it; what it leaves is for the next"
+        )
+    if as_json:
+        screen.emit({name: getattr(done, name) for name in ("segments", "rows", "files", "damaged_bytes")})
+        return
+    screen.say(f"{done.rows:,} records of {done.segments:,} segments are in {done.files:,} new Parquet files")
+    if done.damaged_bytes:
+        screen.say(f"{done.damaged_bytes:,} bytes were damaged: see {section.path / '_segments' / 'damaged'}")
+
+
+@app.command()
+def verify(project: ProjectPath = None, as_json: JsonFlag = False) -> None:
+    """Read the whole log and tell what is missing, doubled or damaged in it; exit status 1 if anything is."""
+    from gateway.predictionlog.verification import verify as verify_log
+
+    with Project.load(project) as opened:
+        found = verify_log(opened.settings.predictions.path)
+    if as_json:
+        screen.emit(found.describe())
+    else:
+        columns = ("worker", "records", "ended", "lost", "dropped", "doubled")
+        rows = [(each.worker, each.rows, each.ending, each.lost, each.dropped, each.doubled) for each in found.workers]
+        screen.table("", columns, rows)
+        for path, what in found.damage:
+            screen.say(f"{path}: {what}")
+    if not found.whole:
+        raise typer.Exit(failure.UNSKEW_ERROR)
 
 
 def _reader(project: Project) -> PredictionReader:

@@ -10,7 +10,16 @@ import pytest
 from featurestore.semantics.arrow_column import from_arrow
 from featurestore.semantics.value import Float32, Float64, Int64, column, identical
 from gateway.predictionlog import record
-from gateway.predictionlog.columns import CHUNK_ROWS, Numbered, to_table
+from gateway.predictionlog.columns import CHUNK_ROWS, Numbered, join_rows
+from gateway.predictionlog.layout import Layout
+from gateway.predictionlog.record import ServiceDigests
+
+
+def to_table(numbered, worker):
+    """Join batches, and give them the columns they have in a file."""
+    joined = list(join_rows(numbered))
+    full = [Layout(each.constants, each.varying.schema).full(each.varying, worker) for each in joined]
+    return pa.concat_tables(map(pa.Table.from_batches, ([each] for each in full)), promote_options="default")
 
 
 def test_every_value_survives_the_trip_through_a_file_bit_for_bit(make_batch, tmp_path: Path):
@@ -39,7 +48,8 @@ def test_null_is_not_nan_is_not_zero(make_batch):
 
 
 def test_the_columns_are_those_of_the_documentation(make_batch):
-    fields = {field.name: field.type for field in to_table([Numbered(0, make_batch())], "w").schema}
+    digests = ServiceDigests("inputs", "d" * 64, (("spending", "e" * 64),), (("share", "f" * 64),))
+    fields = {field.name: field.type for field in to_table([Numbered(0, make_batch(definitions=digests))], "w").schema}
     named = {name: str(kind) for name, kind in fields.items() if "." not in name}
     assert named == {
         "prediction_id": "string",
@@ -53,8 +63,11 @@ def test_the_columns_are_those_of_the_documentation(make_batch):
         "degraded": "bool",
         "worker": "string",
         "sequence": "int64",
+        "service": "string",
+        "service_digest": "string",
     }
     assert fields["status.spending.sum"] == pa.uint8()
+    assert fields["view_digest.spending"] == fields["function_digest.share"] == pa.string()
     assert fields["s.spending"] == pa.int64()
     assert fields["output.name"] == pa.string()
     assert fields["output.probabilities"] == pa.list_(pa.float32())

@@ -10,6 +10,7 @@ import pytest
 
 from featurestore.semantics.status import Status
 from gateway.predictionlog.columns import _FIXED, _GROUPS
+from gateway.predictionlog.compaction import compact
 from gateway.predictionlog.writer import PredictionLog
 from tests.unit.gateway.predictionlog.conftest import MakeBatch
 
@@ -37,6 +38,7 @@ def test_the_queries_read_versions_of_other_columns(
     with PredictionLog(Path(".unskew/predictions")) as log:
         log.append(make_batch(0, 2, version=1, features={}, statuses={}))
         log.append(make_batch(2, 3, version=2))
+    compact(Path(".unskew/predictions"))
     assert duckdb.connect().execute(block("sql")).fetchall() == [(1, "champion", 2), (2, "champion", 3)]
     names: dict[str, Any] = {}
     exec(block("python"), names)

@@ -7,30 +7,35 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
 from featurestore.semantics.value import Float64, column
 from gateway.errors import PredictionLogError
-from gateway.predictionlog.reader import Gap, PredictionReader
+from gateway.predictionlog.compaction import compact
+from gateway.predictionlog.completeness import Gap
+from gateway.predictionlog.reader import PredictionReader
 from gateway.predictionlog.writer import PredictionLog
 
 NEVER_MS = 3_600_000
 
 
-def _files(root: Path) -> list[Path]:
-    return sorted(root.rglob("*.parquet"))
+def _segments(root: Path) -> list[Path]:
+    return sorted((root / "_segments").glob("*.seg"))
 
 
-def test_a_file_stands_where_the_layout_says(make_batch, tmp_path: Path):
+def test_a_segment_and_a_file_stand_where_the_layout_says(make_batch, tmp_path: Path):
     with PredictionLog(tmp_path, worker="w1", flush_interval_ms=NEVER_MS) as log:
         log.append(make_batch(0, 2))
         log.append(make_batch(2, 1, version=4))
         log.append(make_batch(3, 1, instant_us=1_514_678_400_000_000 - 1))
-    assert [str(path.relative_to(tmp_path)) for path in _files(tmp_path)] == [
-        "spend/v3/date=2017-12-30/w1-000000000003.parquet",
-        "spend/v3/date=2017-12-31/w1-000000000000.parquet",
-        "spend/v4/date=2017-12-31/w1-000000000002.parquet",
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.seg")] == [
+        "_segments/w1-000001-000000000000.seg"
+    ]
+    compact(tmp_path)
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.parquet")) == [
+        "spend/v3/date=2017-12-30/w1-000001-000000000000.0.parquet",
+        "spend/v3/date=2017-12-31/w1-000001-000000000000.0.parquet",
+        "spend/v4/date=2017-12-31/w1-000001-000000000000.0.parquet",
     ]
 
 
@@ -52,9 +57,9 @@ def test_rows_are_on_the_disk_an_interval_later(make_batch, tmp_path: Path):
     with PredictionLog(tmp_path, flush_interval_ms=20) as log:
         log.append(make_batch(0, 3))
         until = time.monotonic() + 10
-        while not _files(tmp_path) and time.monotonic() < until:
+        while not log.counters().written and time.monotonic() < until:
             time.sleep(0.01)
-        assert pq.read_table(_files(tmp_path)[0]).num_rows == 3
+        assert PredictionReader(tmp_path).to_arrow("spend").num_rows == 3
 
 
 def test_enough_rows_are_flushed_at_once(make_batch, tmp_path: Path):
@@ -80,11 +85,19 @@ def test_the_thread_is_not_woken_per_request(make_batch, tmp_path: Path, monkeyp
         assert 1 <= len(woken) <= 4
 
 
-def test_no_file_is_larger_than_flush_rows(make_batch, tmp_path: Path):
+def test_no_more_than_flush_rows_are_written_at_once(make_batch, tmp_path: Path, monkeypatch):
+    written: list[int] = []
     with PredictionLog(tmp_path, flush_interval_ms=NEVER_MS, flush_rows=10) as log:
+        append = log._segments.append
+
+        def counted(first, rows, notes=()):
+            written.append(sum(each.varying.num_rows for each in rows))
+            append(first, rows, notes)
+
+        monkeypatch.setattr(log._segments, "append", counted)
         for at in range(0, 25, 5):
             log.append(make_batch(at, 5))
-    assert max(pq.read_metadata(path).num_rows for path in _files(tmp_path)) <= 10
+    assert (max(written), sum(written)) == (10, 25)
     assert PredictionReader(tmp_path).gaps() == ()
 
 
@@ -92,7 +105,7 @@ def test_an_empty_batch_is_nothing(make_batch, tmp_path: Path):
     with PredictionLog(tmp_path) as log:
         log.append(make_batch(0, 0))
     assert log.counters().appended == 0
-    assert _files(tmp_path) == []
+    assert _segments(tmp_path) == []
 
 
 class TestDiskFailure:
@@ -136,7 +149,7 @@ class TestDiskFailure:
         assert log.counters().written == 10
         with PredictionLog(root, worker="x") as log:
             log.append(make_batch(20, 1))
-        assert PredictionReader(root).gaps() == ()  # what is lost at the end leaves no gap
+        assert PredictionReader(root).gaps() == (Gap("w", 10, 11, dropped=True),)
 
     def test_a_gap_is_visible_to_the_reader(self, make_batch, tmp_path: Path):
         with PredictionLog(tmp_path, worker="w", flush_interval_ms=NEVER_MS, capacity_rows=3) as log:
@@ -145,7 +158,10 @@ class TestDiskFailure:
             assert log.counters().dropped == 2
             assert log.flush()
             log.append(make_batch(5, 1))
-        assert PredictionReader(tmp_path).gaps() == (Gap("w", 3, 4),)
+        reader = PredictionReader(tmp_path)
+        assert reader.gaps() == (Gap("w", 3, 4, dropped=True),)
+        compact(tmp_path)
+        assert reader.gaps() == (Gap("w", 3, 4, dropped=True),)
 
     def test_what_cannot_be_written_at_the_end_is_counted(self, make_batch, tmp_path: Path, caplog):
         (tmp_path / "log").write_text("in the way")
@@ -162,7 +178,7 @@ class TestDiskFailure:
             shutil.rmtree(tmp_path / "log")
             log.append(make_batch(1))
             assert log.flush()
-        assert len(_files(tmp_path / "log")) == 1
+        assert PredictionReader(tmp_path / "log").to_arrow("spend")["sequence"].to_pylist() == [1]
 
 
 def test_a_batch_that_makes_no_table_is_dropped_and_the_next_is_written(make_batch, tmp_path: Path, caplog):
@@ -181,15 +197,15 @@ def test_a_batch_that_makes_no_table_is_dropped_and_the_next_is_written(make_bat
 
 def test_what_comes_during_the_last_flush_is_written_too(make_batch, tmp_path: Path, monkeypatch):
     with PredictionLog(tmp_path, flush_interval_ms=NEVER_MS) as log:
-        write = log._write_folder
+        write = log._write
 
-        def write_while_another_comes_and_the_log_is_closed(folder, parts):
-            write(folder, parts)
+        def write_while_another_comes_and_the_log_is_closed(part):
+            write(part)
             if not log._closing.is_set():
                 log.append(make_batch(1, 1))
                 log._closing.set()
 
-        monkeypatch.setattr(log, "_write_folder", write_while_another_comes_and_the_log_is_closed)
+        monkeypatch.setattr(log, "_write", write_while_another_comes_and_the_log_is_closed)
         log.append(make_batch(0, 1))
         log._wake.set()
         log._thread.join(10)
@@ -220,23 +236,24 @@ def test_a_worker_that_cannot_be_part_of_a_name_is_refused(tmp_path: Path, worke
         PredictionLog(tmp_path, worker=worker)
 
 
-def test_duckdb_reads_whole_files_while_they_are_written(make_batch, tmp_path: Path):
-    """Every read in the midst of writing succeeds, and sees rows that never become fewer."""
+def test_duckdb_reads_whole_files_while_compactions_make_them(make_batch, tmp_path: Path):
+    """Every read in the midst of it succeeds, and sees rows that never become fewer, each once."""
     glob = f"{tmp_path}/spend/*/*/*.parquet"
     query = f"SELECT count(*), count(DISTINCT sequence), coalesce(max(sequence), -1) FROM read_parquet('{glob}')"
     seen: list[int] = []
-    with PredictionLog(tmp_path, flush_interval_ms=1, flush_rows=20) as log, duckdb.connect() as connection:
-        for at in range(0, 1_500, 5):
+    with PredictionLog(tmp_path, flush_interval_ms=1, segment_bytes=20_000) as log, duckdb.connect() as connection:
+        for at in range(0, 1_000, 5):
             log.append(make_batch(at, 5))
-            time.sleep(0.003)
-            if at % 50 == 0 and log.counters().files:
+            time.sleep(0.002)
+            if at % 100 == 95 and compact(tmp_path).rows | len(seen):
                 rows, distinct, last = connection.sql(query).fetchall()[0]
                 assert rows == distinct == last + 1
                 seen.append(rows)
     assert seen == sorted(seen)
-    assert len(seen) > 5
+    assert len(seen) > 3
+    compact(tmp_path)
     with duckdb.connect() as connection:
-        assert connection.sql(query).fetchall() == [(1_500, 1_500, 1_499)]
+        assert connection.sql(query).fetchall() == [(1_000, 1_000, 999)]
         columns = 'version, date, epoch_us(instant), "feature.spending.big", "output.probabilities"[2]'
         found = connection.sql(f"SELECT DISTINCT {columns} FROM read_parquet('{glob}', hive_partitioning = true)")
         assert [(row[0], str(row[1]), *row[2:]) for row in found.fetchall()] == [

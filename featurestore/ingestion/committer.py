@@ -140,6 +140,11 @@ class Committer:
         """How far it came."""
         return AppliedRecord(0, 0) if self._maker is None else self._maker.applied
 
+    @property
+    def flushed_s(self) -> int:
+        """The last commit that history has."""
+        return self._sink.flushed_s
+
     def open(self, *, rebuild: bool = False) -> OpeningReport | None:
         """Take the source over, bring all that a predecessor left to its end, and give every view a base.
 
@@ -199,7 +204,7 @@ class Committer:
     def _take_over(self) -> bool:
         """Take the lease, and keep all former owners from writing."""
         (fence,) = self._store.get_many([self._keys.fence(self._keys.record)])
-        above = 0 if fence is None else int(fence)
+        above = 0 if fence is None else int(fence.split()[0])
         self.lease = self._stream.acquire(self._settings.owner, self._settings.lease_ttl_s, above=above)
         if self.lease is None:
             return False

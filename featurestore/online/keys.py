@@ -84,15 +84,15 @@ class SourceKeys:
     ----------
     short_name
         The 16 hexadecimal digits that stand for the source in keys.
-    record, commits, applied
-        Where the ingest program keeps its last commit, those that are not in history yet, and how far it came.
+    record, applied, holder
+        Where the ingest program keeps the commit it began last, how far it came, and who it is.
     """
 
     def __init__(self, source_name: str) -> None:
         self.short_name = blake2b(source_name.encode()).hexdigest()[:16].encode()
         self._own = _TAGS[bucket(self.short_name)] + b"s:" + self.short_name + b":"
         self.record = self._own + b"record"
-        self.commits = self._own + b"commits"
+        self.holder = self._own + b"holder"
         self.applied = self._own + b"applied"
         self._index = [prefix + self.short_name + b":" for prefix in index_prefixes()]
 

@@ -92,7 +92,7 @@ def test_a_source_keeps_its_own_under_its_short_name():
     assert keys.short_name == b"28bfb3d425dd6595"
     assert keys.record == b"unskew:{971}:s:28bfb3d425dd6595:record"
     assert keys.commit(12) == b"unskew:{971}:s:28bfb3d425dd6595:c:12"
-    assert {bucket_of(key) for key in (keys.record, keys.commits, keys.applied, keys.commit(1))} == {b"971"}
+    assert {bucket_of(key) for key in (keys.record, keys.holder, keys.applied, keys.commit(1))} == {b"971"}
 
 
 def test_the_index_lies_in_64_of_the_buckets_and_any_identity_of_400_bytes_fits():

@@ -10,12 +10,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from featurestore.definitions import FeatureView, Source
+from featurestore.offline.audit_rows import AuditRows
 from featurestore.offline.point_in_time.join import ViewFrame
 from featurestore.offline.view_rows import ViewRows
 from featurestore.semantics.aggregate import Aggregate, EventLog
 from featurestore.semantics.value import Column
 
-__all__ = ["OfflineStore", "ViewFrame", "ViewRows"]
+__all__ = ["AuditRows", "OfflineStore", "ViewFrame", "ViewRows"]
 
 
 class OfflineStore(Protocol):
@@ -59,6 +60,19 @@ class OfflineStore(Protocol):
         s
             The commit sequence to read at.
         """
+        ...
+
+    def features_at_each(
+        self, view: FeatureView, keys: Column, instants_us: NDArray[np.int64], sequences: NDArray[np.int64]
+    ) -> ViewFrame:
+        """Return the view's features at each (key, instant, s), in the given order, TTL not applied.
+
+        The same as `features_at` for each s of ``sequences`` apart, in one go; see `AuditRows`.
+        """
+        ...
+
+    def audit_rows(self, view: FeatureView) -> AuditRows:
+        """Return the view's rows of all keys and commits, read once for many such questions; held in memory."""
         ...
 
     def aggregates_at(

@@ -13,16 +13,17 @@ from numpy.typing import NDArray
 
 from featurestore.definitions import FeatureView, Source
 from featurestore.offline import snapshot
+from featurestore.offline.arrow_rows import committed_rows, event_rows, no_committed_rows, no_rows
+from featurestore.offline.audit_rows import AuditRows
 from featurestore.offline.newest_versions import availables_after_sql, newest_versions_sql
 from featurestore.offline.point_in_time.event_rows import EventRows
 from featurestore.offline.point_in_time.join import ViewFrame
-from featurestore.offline.row_sql import RowSqlFailed, keys_sql, rows_sql, stored_sql
+from featurestore.offline.row_sql import RowSqlFailed, keys_sql, repeated_sql, rows_sql, stored_sql
 from featurestore.offline.stream_mark import is_streamed
 from featurestore.offline.view_rows import ViewRows
 from featurestore.semantics.aggregate import Aggregate, EventLog
 from featurestore.semantics.arrow_column import from_arrow, to_arrow
-from featurestore.semantics.identity import identity_numbers
-from featurestore.semantics.value import Column, Int64, column
+from featurestore.semantics.value import Column, column
 
 Mark = tuple[str, int, int, int]
 """A file's path, size, time of last change in ns, and inode: as long as these stand, its bytes are taken to stand."""
@@ -92,6 +93,22 @@ class DuckDBStore:
         rows = self._rows(view, columns, s, to_arrow(keys) if len(keys) <= FEW_KEYS else None)
         return ViewRows(view, rows, self._threads).aggregates_at(aggregates, keys, instants_us, lag_us)
 
+    def features_at_each(
+        self, view: FeatureView, keys: Column, instants_us: NDArray[np.int64], sequences: NDArray[np.int64]
+    ) -> ViewFrame:
+        """Return the view's features at each (key, instant, commit sequence), TTL not applied."""
+        return self.audit_rows(view).features_at_each(keys, instants_us, sequences)
+
+    def audit_rows(self, view: FeatureView) -> AuditRows:
+        """Return the view's rows of all keys and commits, read once for questions of many commit sequences."""
+        s = self.latest_sequence(view.source)
+        stored = self._stored(view.source, s)
+        if stored is None:
+            return AuditRows(view, no_committed_rows(view), s, self._threads)
+        rows = self._table(view, rows_sql(view, view.columns, stored, commits=True))
+        repeated = self._table(view, repeated_sql(view, stored))
+        return AuditRows(view, committed_rows(view, rows, repeated), s, self._threads)
+
     def logs(self, view: FeatureView, keys: Column, as_of_us: int, s: int) -> Iterator[tuple[int, EventLog]]:
         """Give, for each key in order, its position and the versions that may matter at any t >= ``as_of_us``."""
         rows = self._rows(view, list(view.columns), s, to_arrow(keys), identity=True)
@@ -133,26 +150,9 @@ class DuckDBStore:
     ) -> EventRows:
         stored = self._stored(view.source, s)
         if stored is None:
-            return _no_rows(view, columns)
+            return no_rows(view, columns)
         sql = rows_sql(view, columns, stored, some_keys=wanted is not None, identity=identity)
-        table = self._table(view, sql, wanted)
-        encoded = table.column("__key").combine_chunks().dictionary_encode()
-        if isinstance(encoded, pa.ChunkedArray):
-            encoded = encoded.combine_chunks()
-        event_us, available_us, leave_us = (
-            from_arrow(table.column(name), Int64).values for name in ("__event", "__available", "__leave")
-        )
-        return EventRows(
-            keys=from_arrow(encoded.dictionary, view.entity.dtype),
-            codes=encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64),
-            event_us=event_us,
-            available_us=available_us,
-            leave_us=leave_us,
-            columns={
-                name: from_arrow(table.column(f"__{i}"), view.column_dtype(name)) for i, name in enumerate(columns)
-            },
-            ids=_identity_numbers(view, table) if identity else None,
-        )
+        return event_rows(view, columns, self._table(view, sql, wanted), identity=identity)
 
     def _stored(self, source: Source, s: int) -> str | None:
         """Return the table expression of the source's files up to ``s``, ``None`` if there are none."""
@@ -192,17 +192,3 @@ def _mark(path: Path) -> Mark:
     except FileNotFoundError:
         return str(path), 0, 0, 0
     return str(path), status.st_size, status.st_mtime_ns, status.st_ino
-
-
-def _identity_numbers(view: FeatureView, table: pa.Table) -> NDArray[np.uint64]:
-    """Return the numbers of the events whose identity columns a query gave."""
-    identity = enumerate(view.source.identity)
-    return identity_numbers(
-        [from_arrow(table.column(f"__identity{i}"), view.source.schema[name]) for i, name in identity]
-    )
-
-
-def _no_rows(view: FeatureView, columns: list[str]) -> EventRows:
-    none = np.zeros(0, dtype=np.int64)
-    empty = {name: column(view.column_dtype(name), []) for name in columns}
-    return EventRows(column(view.entity.dtype, []), none, none, none, none, empty, np.zeros(0, dtype=np.uint64))

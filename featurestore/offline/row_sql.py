@@ -64,12 +64,20 @@ def stored_sql(source: Source, paths: Iterable[Path], held: Container[str], upto
     return f"(SELECT *{added} FROM read_parquet([{files}], union_by_name = true, hive_partitioning = false){cut})"
 
 
-def rows_sql(view: FeatureView, columns: Iterable[str], stored: str, *, some_keys: bool, identity: bool = False) -> str:
+def rows_sql(
+    view: FeatureView,
+    columns: Iterable[str],
+    stored: str,
+    *,
+    some_keys: bool = False,
+    identity: bool = False,
+    commits: bool = False,
+) -> str:
     """Return the query of a view's rows in the total order.
 
-    Result columns: ``__key``, ``__event``, ``__available``, ``__leave``, then ``__0``, ``__1``, ... for ``columns`` and
-    ``__identity0``, ``__identity1``, ... for the source's identity: names that no source has, so that nothing of a
-    source's can be taken for one of them.
+    Result columns: ``__key``, ``__event``, ``__available``, ``__leave``, then ``__0``, ``__1``, ... for ``columns``,
+    ``__identity0``, ``__identity1``, ... for the source's identity, ``__commit`` and ``__place``: names that no source
+    has, so that nothing of a source's can be taken for one of them.
 
     Parameters
     ----------
@@ -83,18 +91,37 @@ def rows_sql(view: FeatureView, columns: Iterable[str], stored: str, *, some_key
         Keep only keys in the relation ``wanted(__key)``.
     identity
         Give the identity, too.
+    commits
+        Give each version's commit, too, and its place in `repeated_sql`, -1 for none; and do not leave out the versions
+        that are never visible.
     """
     key = quoted(view.key)
     order = ", ".join(["__key", "__event", "__available_us", *map(quoted, view.source.identity)])
     names = list(columns)
-    conditions = [*row_conditions(view, "__deleted"), f"{ENTER} < __leave_us"]
+    conditions = row_conditions(view, "__deleted")
+    if not commits:
+        conditions.append(f"{ENTER} < __leave_us")
     if some_keys:
         conditions.append(f"{key} IN (SELECT __key FROM wanted)")
     return (
-        f"WITH versions AS ({_versions_sql(view, _read_columns(view, names), stored)}) "
+        f"WITH versions AS ({_versions_sql(view, _read_columns(view, names), stored, places=commits)}) "
         f"SELECT {key} AS __key, __event_us AS __event, __available_us AS __available, __leave_us AS __leave"
-        f"{_picked(view, names)}{_identity(view) if identity else ''} "
+        f"{_picked(view, names)}{_identity(view) if identity else ''}{', __commit, __place' if commits else ''} "
         f"FROM versions WHERE {' AND '.join(conditions)} ORDER BY {order}"
+    )
+
+
+def repeated_sql(view: FeatureView, stored: str) -> str:
+    """Return the query of all versions of the events that have several, in the order of identity, commit and row.
+
+    Result columns: ``__event``, a number per event from 1, ``__commit`` and ``__available``.
+    """
+    identity = _identity_columns(view)
+    return (
+        f"WITH stored AS (SELECT {identity}, __commit, __row, __available_us FROM {stored}), "
+        f"repeated AS ({_repeated_sql(view)}) "
+        f"SELECT dense_rank() OVER (ORDER BY {identity}) AS __event, __commit, __available_us AS __available "
+        f"FROM stored SEMI JOIN repeated USING ({identity}) ORDER BY {identity}, __commit, __row"
     )
 
 
@@ -181,17 +208,28 @@ def _read_columns(view: FeatureView, names: list[str]) -> list[str]:
     return ["__event_us", "__available_us", "__commit", "__row", "__deleted", *map(quoted, sorted(used))]
 
 
-def _versions_sql(view: FeatureView, read: list[str], stored: str) -> str:
+def _identity_columns(view: FeatureView) -> str:
+    return ", ".join(map(quoted, view.source.identity))
+
+
+def _repeated_sql(view: FeatureView) -> str:
+    identity = _identity_columns(view)
+    return f"SELECT {identity} FROM stored GROUP BY {identity} HAVING count(*) > 1"
+
+
+def _versions_sql(view: FeatureView, read: list[str], stored: str, *, places: bool) -> str:
     """Add ``__leave_us``: the earliest ``available_at`` of any later-committed version of the same event (law 2).
 
     Only events that have several versions are sorted for it, which are few.
     """
-    identity = ", ".join(map(quoted, view.source.identity))
+    identity = _identity_columns(view)
+    place = f", row_number() OVER (ORDER BY {identity}, __commit, __row) - 1 AS __place" if places else ""
     return (
         f"WITH stored AS (SELECT {', '.join(read)} FROM {stored}), "
-        f"repeated AS (SELECT {identity} FROM stored GROUP BY {identity} HAVING count(*) > 1) "
+        f"repeated AS ({_repeated_sql(view)}) "
         f"SELECT *, coalesce(min(__available_us) OVER (PARTITION BY {identity} ORDER BY __commit, __row "
-        f"ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING), {NEVER_US}) AS __leave_us "
+        f"ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING), {NEVER_US}) AS __leave_us{place} "
         f"FROM stored SEMI JOIN repeated USING ({identity}) "
-        f"UNION ALL BY NAME SELECT *, {NEVER_US} AS __leave_us FROM stored ANTI JOIN repeated USING ({identity})"
+        f"UNION ALL BY NAME SELECT *, {NEVER_US} AS __leave_us{', -1 AS __place' if places else ''} "
+        f"FROM stored ANTI JOIN repeated USING ({identity})"
     )

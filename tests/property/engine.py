@@ -75,7 +75,7 @@ def check_against_oracle(
     """Ask all questions of all histories at commit sequence ``s`` in one call, and compare with the oracle."""
     asked = [(history, question) for history in histories for question in history.questions]
     frame = ask(store, setting, [question for _, question in asked], s)
-    told = {name: _told(frame, name) for name in frame.columns}
+    told = {name: answers_of(frame, name) for name in frame.columns}
     for row, (history, (key, t)) in enumerate(asked):
         right = oracle.answers(history.versions, setting.oracle, key, t, s)
         assert list(right) == list(told)
@@ -101,7 +101,7 @@ def check_same(left: ViewFrame, right: ViewFrame, rows: NDArray[np.int64] | None
         assert (statuses == right.statuses[name]).all(), name
 
 
-def _told(frame: ViewFrame, name: str) -> list[tuple[Any, str]]:
+def answers_of(frame: ViewFrame, name: str) -> list[tuple[Any, str]]:
     of = frame.columns[name]
     return list(zip(bits_of(of), (Status(mark).name.lower() for mark in frame.statuses[name]), strict=True))
 

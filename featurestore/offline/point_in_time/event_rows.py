@@ -70,6 +70,18 @@ class EventRows:
             None if self.ids is None else self.ids[part],
         )
 
+    def taken(self, index: NDArray[np.int64]) -> EventRows:
+        """Return some of the rows, of the same keys; ``index`` keeps them in order."""
+        return EventRows(
+            self.keys,
+            self.codes[index],
+            self.event_us[index],
+            self.available_us[index],
+            self.leave_us[index],
+            {name: _sliced(of, index) for name, of in self.columns.items()},
+            None if self.ids is None else self.ids[index],
+        )
+
     def bounds(self, code: int) -> slice:
         """Return where the versions of one key stand."""
         low, high = np.searchsorted(self.codes, [code, code + 1])

@@ -30,7 +30,7 @@ def greatest_inside(timeline: Timeline, window_us: int, scores: Integers) -> Int
     chosen = timeline.seen[window_us] & (scores >= 0)
     orderly = _orderly(timeline, window_us, chosen)
     low, high = timeline.left(window_us, orderly), timeline.entered(orderly)
-    best = _range_greatest(scores[orderly], low, high)
+    best = range_greatest(scores[orderly], low, high)
     odd = np.flatnonzero(chosen & ~orderly)
     painted = paint(timeline, timeline.enter[odd], timeline.leave[window_us][odd], scores[odd])
     return np.maximum(best, painted)
@@ -66,7 +66,7 @@ def _orderly(timeline: Timeline, window_us: int, chosen: NDArray[np.bool_]) -> N
     return chosen & (enters <= earliest_from_here)
 
 
-def _range_greatest(scores: Integers, low: Integers, high: Integers) -> Integers:
+def range_greatest(scores: Integers, low: Integers, high: Integers) -> Integers:
     """Return the greatest of ``scores[low:high]`` for each pair, -1 where the range is empty."""
     best = np.full(len(low), NONE)
     filled = np.flatnonzero(high > low)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +34,12 @@ class ViewFrame:
     latest_event_us: Integers
     has_latest: NDArray[np.bool_]
 
+    def take(self, index: Integers) -> ViewFrame:
+        """Return some of the rows."""
+        columns = {name: of.take(index) for name, of in self.columns.items()}
+        statuses = {name: of[index] for name, of in self.statuses.items()}
+        return ViewFrame(columns, statuses, self.latest_event_us[index], self.has_latest[index])
+
 
 def join(
     rows: EventRows, aggregates: Mapping[str, Aggregate], codes: Integers, instants_us: Integers, threads: int = 1
@@ -64,6 +70,24 @@ def join(
         finalised = finalise(aggregate, states.state(aggregate).take(asked))
         columns[name], statuses[name] = _given_out(finalised, places, threads)
     return ViewFrame(columns, statuses, rows.event_us[np.maximum(latest, 0)], latest >= 0)
+
+
+def stacked(frames: Sequence[ViewFrame]) -> ViewFrame:
+    """Return the rows of frames of the same features, at least one, one frame after the other."""
+    columns = {
+        name: Column(
+            of.dtype,
+            np.concatenate([frame.columns[name].values for frame in frames]),
+            np.concatenate([frame.columns[name].nulls for frame in frames]),
+        )
+        for name, of in frames[0].columns.items()
+    }
+    return ViewFrame(
+        columns,
+        {name: np.concatenate([frame.statuses[name] for frame in frames]) for name in columns},
+        np.concatenate([frame.latest_event_us for frame in frames]),
+        np.concatenate([frame.has_latest for frame in frames]),
+    )
 
 
 def _asked(positions: Integers, length: int) -> tuple[Integers, Integers]:

@@ -121,7 +121,7 @@ def _islands(timeline: Timeline, window_us: int, chosen: Integers, ranks: Intege
     order = np.lexsort((enters, ranks[chosen], codes))
     enters, leaves, owners = enters[order], leaves[order], np.stack([codes[order], ranks[chosen][order]])
     begins = np.append(True, (owners[:, 1:] != owners[:, :-1]).any(axis=0))
-    reach = _running_max(leaves, begins)
+    reach = running_max(leaves, begins)
     begins[1:] |= enters[1:] > reach[:-1]
     starts = np.flatnonzero(begins)
     island = np.cumsum(begins) - 1
@@ -130,7 +130,7 @@ def _islands(timeline: Timeline, window_us: int, chosen: Integers, ranks: Intege
     return chosen[order[starts]], chosen[order[ends]]
 
 
-def _running_max(values: Integers, begins: NDArray[np.bool_]) -> Integers:
+def running_max(values: Integers, begins: NDArray[np.bool_]) -> Integers:
     """Return the running maximum, begun anew wherever ``begins`` is true."""
     levels, ranks = np.unique(values, return_inverse=True)
     group = np.cumsum(begins) - 1

@@ -368,7 +368,7 @@ class EventStreamSuite(ABC):
         for appender in appenders:
             appender.__exit__(None, None, None)
         stream.append([(b"8:0", 1)])
-        found = {name: [] for name in range(9)}
+        found: dict[int, list[int]] = {name: [] for name in range(9)}
         for entry in read_all(stream, rows_limit=500):
             name, number = map(int, entry.payload.split(b":"))
             assert entry.rows == (1 + number % 3 if name < 8 else 1)

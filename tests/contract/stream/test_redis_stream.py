@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import redis
 
@@ -10,7 +12,7 @@ class TestRedisStream(EventStreamSuite):
     @pytest.fixture(autouse=True)
     def a_server(self, redis_server, tmp_path):
         self.url, self.folder = redis_server, tmp_path / "unused"
-        self.raw = redis.Redis.from_url(redis_server)
+        self.raw: Any = redis.Redis.from_url(redis_server)
         yield
         self.raw.close()
         assert not self.folder.exists()

@@ -97,7 +97,7 @@ class SourceKeys:
         self._index = [prefix + self.short_name + b":" for prefix in index_prefixes()]
 
     def commit(self, sequence: int) -> bytes:
-        """Return where the ingest program may keep something about one commit."""
+        """Return where the ingest program keeps one commit that is not in history yet."""
         return self._own + b"c:%d" % sequence
 
     def index(self, identity_key: bytes) -> bytes:

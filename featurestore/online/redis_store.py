@@ -9,14 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from redis import Redis
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import NoScriptError, RedisError
 from redis.retry import Retry
 
 from featurestore.online.base import CommitWrite, Put, PutReport
 from featurestore.online.keys import HISTORY, NOBODY, ViewKeys, bucket_of, view_pattern
-from featurestore.online.redis_address import RedisAddress, parse_redis_url
+from featurestore.online.redis_address import parse_redis_url
+from featurestore.online.redis_client import redis_client
 from featurestore.online.redis_commits import RedisCommits, refused
 from featurestore.online.redis_reader import RedisReader
 
@@ -47,7 +47,7 @@ class RedisStore:
     def __init__(self, url: str) -> None:
         self._address = parse_redis_url(url)
         self.name = self._address.name
-        self._client = _client(self._address)
+        self._client = redis_client(self._address, Retry(ExponentialBackoff(cap=0.2, base=0.05), 2))
         self._commits = RedisCommits(self._address)
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
@@ -147,22 +147,6 @@ class RedisStore:
             return action()
         except RedisError as error:
             raise refused(error, self.name) from error
-
-
-def _client(address: RedisAddress) -> Redis:
-    options: dict[str, Any] = {
-        "db": address.db,
-        "username": address.username,
-        "password": address.password,
-        "socket_timeout": address.socket_timeout,
-        "socket_connect_timeout": address.socket_connect_timeout,
-        "retry": Retry(ExponentialBackoff(cap=0.2, base=0.05), 2),
-    }
-    if address.unix_path is not None:
-        return Redis(unix_socket_path=address.unix_path, **options)
-    if address.tls:
-        options |= {"ssl": True, "ssl_ca_certs": address.ssl_ca_certs}
-    return Redis(host=address.host, port=address.port, **options)
 
 
 def _script_calls(puts: Sequence[Put]) -> list[list[bytes]]:

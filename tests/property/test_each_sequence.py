@@ -73,7 +73,8 @@ def single(draw: st.DrawFn) -> tuple[Setting, list[History]]:
 @given(single())
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_one_history_at_a_time(case):
-    check_histories(*case, Figures())
+    setting, histories = case
+    check_histories(setting, histories, Figures())
 
 
 @given(st.integers(0, 2**32))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from featurestore.online.envelope import Stamp
@@ -17,6 +17,8 @@ from featurestore.semantics.value import identical
 from tests.property.key_commits import COLUMNS, WINDOWS_US, Commit, Model, aggregates, commit_to, log_of
 
 AGGREGATES = aggregates()
+NO_SHRINKING = (Phase.explicit, Phase.reuse, Phase.generate)
+"""Shrinking such a history takes minutes."""
 
 
 class Stored:
@@ -53,7 +55,7 @@ def instants(commit: Commit, floor_us: int, draw) -> list[int]:
     return [floor_us, commit.a - 1, commit.a, *draw(st.lists(st.integers(floor_us, commit.a + 90), max_size=3))]
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, phases=NO_SHRINKING)
 @given(st.data(), st.builds(LogLimits, st.integers(1, 6)))
 def test_the_log_says_what_the_flat_list_of_versions_says(data, limits):
     codec = LogCodec("spending", "ab" * 32, list(COLUMNS.items()), AGGREGATES, limits)

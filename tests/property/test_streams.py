@@ -122,7 +122,7 @@ class World:
         )
         self._guarded(self.committer.open)
         if self.opened_us is None:
-            self.opened_us = self.play.clock.now_us()
+            self.opened_us = max(self.play.clock.now_us(), self.committer.applied.a_us)
 
     def commit(self) -> None:
         """Commit what waits, or some of it; a crash on the way brings a new committer."""

@@ -45,3 +45,9 @@ def test_a_mistyped_url_is_refused_with_a_mend_and_without_its_password(url, say
     assert says in str(caught.value)
     assert caught.value.mend
     assert "secret" not in str(caught.value)
+
+
+def test_a_connection_begins_by_logging_in_and_choosing_the_database():
+    assert parse_redis_url("redis://h/3").greeting == [("SELECT", "3"), ("PING",)]
+    assert parse_redis_url("redis://:secret@h").greeting[0] == ("AUTH", "secret")
+    assert parse_redis_url("redis://me:secret@h").greeting[0] == ("AUTH", "me", "secret")

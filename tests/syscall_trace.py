@@ -20,7 +20,7 @@ _STARTED = re.compile(
     r"(?P<pid>\d+) +(?P<name>\w+)\((?P<text>.*?)(?:(?P<open> <unfinished \.\.\.>)|\) += (?P<result>.*))$"
 )
 _RESUMED = re.compile(r"(?P<pid>\d+) +<\.\.\. (?P<name>\w+) resumed>(?P<text>.*?)\) += (?P<result>.*)$")
-_TARGET = re.compile(r"-?\d+<(?P<path>[^>]*)>")
+_TARGET = re.compile(r"-?\d+<(?P<path>.*?)>(?:,|$)")
 
 
 @dataclass
@@ -76,8 +76,9 @@ class Trace:
         """Tell whether a sync of the written file began after the write and was over before another call began."""
         assert write.ended is not None
         return any(
-            sync.began > write.ended and sync.ended is not None and sync.ended < before.began and sync.result == "0"
-            for sync in self.syncs(write.path)
+            write.ended < sync.began and sync.ended is not None and sync.ended < before.began and sync.result == "0"
+            for sync in self.syncs()
+            if sync.path == write.path
         )
 
 

@@ -27,6 +27,7 @@ from unskew.cli import (
     predictions,
     routes,
     serve,
+    stream,
     train,
     training_sets,
     version,
@@ -46,6 +47,7 @@ app.command()(definitions.plan)
 app.command()(definitions.apply)
 app.command("import")(history_import.import_)
 app.command()(ingest.ingest)
+app.add_typer(stream.app, name="stream")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(training_sets.app, name="training-set")
 app.command()(train.train)
@@ -57,6 +59,7 @@ app.command()(routes.rollback)
 app.add_typer(routes.app, name="routes")
 app.command()(routes.history)
 app.command()(online_values.materialise)
+app.command()(stream.backfill)
 app.command()(online_values.features)
 app.command()(serve.serve)
 app.add_typer(predictions.app, name="predictions")

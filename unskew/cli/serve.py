@@ -17,11 +17,16 @@ Port = Annotated[
 
 
 def serve(host: Host = None, port: Port = None, project: ProjectPath = None, as_json: JsonFlag = False) -> None:
-    """Answer predictions over HTTP until Ctrl-C or SIGTERM; then finish what is in work and flush the log."""
+    """Answer predictions and take events over HTTP until Ctrl-C or SIGTERM; then finish what is in work.
+
+    Starts the ingest program beside it, and again should it die, unless `[ingestion] program` is "alone". At the end
+    the log is flushed, and the ingest program commits what waits.
+    """
     from featurestore.online.open_store import is_ephemeral
     from gateway import app
     from gateway.settings import load_settings
     from unskew.errors import CommandRefused
+    from unskew.project.ingest_process import IngestProcess, ingest_command
 
     settings = load_settings(project)
     changes = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
@@ -32,7 +37,14 @@ def serve(host: Host = None, port: Port = None, project: ProjectPath = None, as_
             where=str(settings.file),
             mend='use url = "lmdb:.unskew/online" or "redis://host:port/0", and run unskew materialise',
         )
-    app.serve(settings, announce=lambda url: _announce(url, settings.project.name, as_json=as_json))
+    with IngestProcess(ingest_command(settings.file)) as program:
+
+        def announce(url: str) -> None:
+            if settings.ingestion.program == "serve":
+                program.start()
+            _announce(url, settings.project.name, as_json=as_json)
+
+        app.serve(settings, announce=announce)
 
 
 def _announce(url: str, project: str, *, as_json: bool) -> None:

@@ -142,15 +142,17 @@ class Project:
 
     def event_stream(self, source: str) -> EventStream:
         """Return the stream of a source in force, open until the project is closed."""
-        from featurestore.ingestion.stream.open_stream import open_stream
-
-        name = self.applied_catalog.source(source).name
-        section = self.settings.ingestion
-        stream = open_stream(
-            self.settings.online.url, section.stream, name, backlog_limit_rows=section.backlog_limit_rows
-        )
+        stream = self.open_event_stream(self.applied_catalog.source(source).name)
         self._open.callback(stream.close)
         return stream
+
+    def open_event_stream(self, source: str) -> EventStream:
+        """Open the stream of a source, for the caller to close."""
+        from featurestore.ingestion.stream.open_stream import open_stream
+
+        section = self.settings.ingestion
+        url = self.settings.online.url
+        return open_stream(url, section.stream, source, backlog_limit_rows=section.backlog_limit_rows)
 
     def event_writer(self, source: str) -> EventWriter:
         """Return a writer of a source's events, open until the project is closed."""

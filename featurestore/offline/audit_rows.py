@@ -12,7 +12,7 @@ from featurestore.definitions import FeatureView
 from featurestore.foundation.errors import OfflineStoreError
 from featurestore.offline.point_in_time.committed_rows import CommittedRows
 from featurestore.offline.point_in_time.event_rows import EventRows
-from featurestore.offline.point_in_time.join import ViewFrame, join, stacked
+from featurestore.offline.point_in_time.join import PreparedJoin, ViewFrame, join, stacked
 from featurestore.offline.point_in_time.timeline import Integers
 from featurestore.semantics.arrow_column import to_arrow
 from featurestore.semantics.value import Column
@@ -45,7 +45,7 @@ class AuditRows:
         self._threads = threads
         self._known = to_arrow(rows.rows.keys)
         self._aggregates = {feature.name: feature.aggregate for feature in view.features}
-        self._at_newest = rows.newest()
+        self._at_newest = PreparedJoin(rows.newest(), self._aggregates)
 
     def features_at_each(self, keys: Column, instants_us: Integers, sequences: Integers) -> ViewFrame:
         """Return the view's features at each (key, t, s), in the given order, TTL not applied.
@@ -69,10 +69,10 @@ class AuditRows:
         codes[special[states < 0]] = NOT_YET
         touched[special[states < 0]] = False
         places = [np.flatnonzero(~touched)]
-        frames = [self._join(self._at_newest, codes[places[0]], instants_us[places[0]])]
+        frames = [self._at_newest.at(codes[places[0]], instants_us[places[0]], self._threads)]
         for part, rows, owners in self._earlier(states[states >= 0]):
             places.append(special[states >= 0][part])
-            frames.append(self._join(rows, owners, instants_us[places[-1]]))
+            frames.append(join(rows, self._aggregates, owners, instants_us[places[-1]], self._threads))
         return frames[0] if len(frames) == 1 else stacked(frames).take(np.argsort(np.concatenate(places)))
 
     def _earlier(self, states: Integers) -> Iterator[tuple[Integers, EventRows, Integers]]:
@@ -85,9 +85,6 @@ class AuditRows:
             first, end = np.searchsorted(owners[order], [low, high])
             part = order[first:end]
             yield part, self._rows.seen(distinct[low:high]), owners[part] - low
-
-    def _join(self, rows: EventRows, codes: Integers, instants_us: Integers) -> ViewFrame:
-        return join(rows, self._aggregates, codes, instants_us, self._threads)
 
     def _codes(self, keys: Column) -> Integers:
         found = pc.fill_null(pc.index_in(to_arrow(keys), value_set=self._known), NOT_YET)

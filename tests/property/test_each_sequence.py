@@ -7,17 +7,22 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from featurestore.offline import audit_rows
+from featurestore.foundation.clock import FixedClock
+from featurestore.offline import audit_rows, snapshot
 from featurestore.offline.base import OfflineStore
 from featurestore.offline.duckdb_store import open_offline_store
+from featurestore.offline.row_check import stored_schema
+from featurestore.offline.stream_commit import append_commits
 from featurestore.semantics.finalise import apply_ttl
 from featurestore.semantics.value import column
 from tests.oracle import point_in_time as oracle
-from tests.property.engine import Figures, answers_of, check_same, take_in
+from tests.property.engine import Figures, answers_of, ask, check_same, take_in
 from tests.property.histories import Drawn, History, Seeded, Setting, make_history, make_setting
 
 COMMITS = 4
@@ -88,6 +93,33 @@ def test_many_histories_in_one_call(seed):
 def test_pieces_make_no_difference(monkeypatch, seed, rows):
     monkeypatch.setattr(audit_rows, "SEEN_ROWS", rows)
     check_histories(*batch(seed, 5), Figures())
+
+
+def streamed_anew(setting: Setting, imported: Path, streamed: Path, last: int, cut: int) -> None:
+    """Write what was imported as stream commits: one manifest up to ``cut``, one of the rest."""
+    paths = snapshot.latest(imported, setting.source).paths
+    whole = pa.concat_tables(pq.ParquetFile(path).read() for path in paths)
+    whole = whole.sort_by([("__commit", "ascending"), ("__row", "ascending")]).cast(stored_schema(setting.source))
+    commits = whole.column("__commit").to_numpy()
+    for first, end in ((1, cut), (cut + 1, last)):
+        if first <= end:
+            part = whole.filter(pa.array((commits >= first) & (commits <= end)))
+            append_commits(setting.source, streamed, part, first=first, last=end, clock=FixedClock(0))
+
+
+@given(st.integers(0, 2**32), st.integers(0, COMMITS))
+@settings(max_examples=8)
+def test_commits_written_in_runs_read_as_they_do_one_by_one(seed, cut):
+    setting, histories = batch(seed)
+    questions = [question for history in histories for question in history.questions]
+    with TemporaryDirectory() as imported, TemporaryDirectory() as streamed:
+        last = take_in(setting, histories, Path(imported))
+        streamed_anew(setting, Path(imported), Path(streamed), last, min(cut, last))
+        with closing(open_offline_store(Path(streamed), 1)) as runs, closing(open_offline_store(Path(imported))) as one:
+            check_each(runs, setting, histories, last, Figures())
+            for s in range(last + 1):
+                check_same(ask(runs, setting, questions, s), ask(one, setting, questions, s))
+                assert runs.keys(setting.view, s).to_pylist() == one.keys(setting.view, s).to_pylist()
 
 
 @pytest.mark.long

@@ -16,6 +16,9 @@ from featurestore.semantics.finalise import Finalised, finalise
 from featurestore.semantics.status import Status
 from featurestore.semantics.value import Column, null_column
 
+HELD_STATES = 30_000_000
+"""States of all aggregates at all positions that are kept at a time: some 8 to 40 bytes each."""
+
 
 @dataclass(frozen=True, slots=True)
 class ViewFrame:
@@ -57,19 +60,51 @@ def join(
     threads
         Threads to use; the result does not depend on them.
     """
-    if not len(rows):
-        return _nothing(aggregates, len(codes))
-    windows = tuple(sorted({a.window_us for a in aggregates.values() if a.window_us is not None}))
-    timeline = Timeline(rows, windows)
-    positions = timeline.locate(codes, instants_us, threads)
-    asked, places = _asked(positions, len(timeline))
-    states = MovingStates(timeline)
-    latest = states.latest()[positions]
-    columns, statuses = {}, {}
-    for name, aggregate in aggregates.items():
-        finalised = finalise(aggregate, states.state(aggregate).take(asked))
-        columns[name], statuses[name] = _given_out(finalised, places, threads)
-    return ViewFrame(columns, statuses, rows.event_us[np.maximum(latest, 0)], latest >= 0)
+    return PreparedJoin(rows, aggregates, hold=False).at(codes, instants_us, threads)
+
+
+class PreparedJoin:
+    """The join of rows with aggregates, of which all that does not depend on the questions is done once.
+
+    Parameters
+    ----------
+    rows, aggregates
+        As for `join`.
+    hold
+        Keep the aggregates' states, too, from one question to the next, if they are at most `HELD_STATES`.
+    """
+
+    def __init__(self, rows: EventRows, aggregates: Mapping[str, Aggregate], *, hold: bool = True) -> None:
+        self._rows = rows
+        self._aggregates = aggregates
+        self._held: dict[str, AggregateState] | None = None
+        if not len(rows):
+            return
+        windows = tuple(sorted({a.window_us for a in aggregates.values() if a.window_us is not None}))
+        self._timeline = Timeline(rows, windows)
+        self._states = MovingStates(self._timeline)
+        if hold and len(self._timeline) * len(aggregates) <= HELD_STATES:
+            self._held = {}
+
+    def at(self, codes: Integers, instants_us: Integers, threads: int = 1) -> ViewFrame:
+        """Return the features at each (key, instant); see `join`."""
+        if not len(self._rows):
+            return _nothing(self._aggregates, len(codes))
+        positions = self._timeline.locate(codes, instants_us, threads)
+        asked, places = _asked(positions, len(self._timeline))
+        latest = self._states.latest()[positions]
+        columns, statuses = {}, {}
+        for name, aggregate in self._aggregates.items():
+            finalised = finalise(aggregate, self._state(name).take(asked))
+            columns[name], statuses[name] = _given_out(finalised, places, threads)
+        return ViewFrame(columns, statuses, self._rows.event_us[np.maximum(latest, 0)], latest >= 0)
+
+    def _state(self, name: str) -> AggregateState:
+        if self._held is None:
+            return self._states.state(self._aggregates[name])
+        if name not in self._held:
+            self._held[name] = self._states.state(self._aggregates[name])
+        return self._held[name]
 
 
 def stacked(frames: Sequence[ViewFrame]) -> ViewFrame:

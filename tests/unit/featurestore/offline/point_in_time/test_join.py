@@ -8,9 +8,10 @@ import random
 import numpy as np
 import pytest
 
+from featurestore.offline.point_in_time import join as module
 from featurestore.offline.point_in_time import timeline
 from featurestore.offline.point_in_time.event_rows import EventRows
-from featurestore.offline.point_in_time.join import join
+from featurestore.offline.point_in_time.join import join, stacked
 from featurestore.semantics.aggregate import SUMMING, Aggregate, Kind, latest_event_us, state_at
 from featurestore.semantics.finalise import finalise
 from featurestore.semantics.interval import NEVER_US
@@ -131,3 +132,34 @@ def test_a_sum_beyond_64_bits_is_null_and_nobody_elses_concern() -> None:
         assert frame.columns["sum"].to_pylist() == [None, 5, 6] * (length // 3)
         assert frame.statuses["sum"].tolist() == [Status.NULL, Status.PRESENT, Status.PRESENT] * (length // 3)
         assert frame.columns["mean"].to_pylist() == [2.0**62, 5.0, 6.0] * (length // 3)
+
+
+def test_a_prepared_join_answers_again_and_again_whether_it_holds_states_or_not(monkeypatch):
+    draw = random.Random(5)
+    rows, aggregates = _rows(draw), _aggregates()
+    holding = module.PreparedJoin(rows, aggregates)
+    monkeypatch.setattr(module, "HELD_STATES", 0)
+    forgetting = module.PreparedJoin(rows, aggregates)
+    for _ in range(3):
+        codes = np.array([draw.randrange(-1, len(rows.keys)) for _ in range(20)])
+        instants = np.array([draw.randint(-5, 80) for _ in range(20)], dtype=np.int64)
+        right = join(rows, aggregates, codes, instants)
+        for prepared in (holding, forgetting):
+            frame = prepared.at(codes, instants)
+            assert (frame.latest_event_us[frame.has_latest] == right.latest_event_us[right.has_latest]).all()
+            for name in aggregates:
+                assert identical(frame.columns[name], right.columns[name]).all()
+                assert (frame.statuses[name] == right.statuses[name]).all()
+
+
+def test_frames_stack_and_part_again():
+    draw = random.Random(6)
+    rows, aggregates = _rows(draw), _aggregates()
+    codes, instants = np.array([0, -1, 0, 0]), np.array([5, 5, 20, 60], dtype=np.int64)
+    whole = join(rows, aggregates, codes, instants)
+    again = stacked([whole.take(np.array([2, 3])), whole.take(np.array([0, 1]))]).take(np.array([2, 3, 0, 1]))
+    assert (again.latest_event_us == whole.latest_event_us).all()
+    assert (again.has_latest == whole.has_latest).all()
+    for name in aggregates:
+        assert identical(again.columns[name], whole.columns[name]).all()
+        assert (again.statuses[name] == whole.statuses[name]).all()

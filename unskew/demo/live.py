@@ -35,6 +35,7 @@ CUT = "2017-12-01T05:00:00Z"
 PREDICTIONS = 56_000
 """With eighteen and more values each, over a million values to audit."""
 BASKETS, BEFORE = "data/baskets.parquet", "data/baskets-before.parquet"
+SPINE_BEFORE = "checkouts-before.parquet"
 
 
 def run_live_demo(
@@ -83,7 +84,7 @@ def _make_model(project: Project, stamps: Stamps, narrator: Narrator, cut_us: in
     narrator.stage("data", lambda: stages.prepare_data(project, stamps))
     narrator.stage("apply", lambda: stages.put_in_force(project))
     narrator.stage("import", lambda: _take_in(project, cut_us))
-    digest = narrator.stage_with("training set", lambda: stages.build_rows(project, stamps))
+    digest = narrator.stage_with("training set", lambda: stages.build_rows(project, stamps, SPINE_BEFORE))
     record = narrator.stage_with("train", lambda: stages.train(project, stamps, digest))
     narrator.stage("promote", lambda: stages.promote(project, record))
     narrator.stage("materialise", lambda: stages.materialise(project))
@@ -93,7 +94,9 @@ def _make_model(project: Project, stamps: Stamps, narrator: Narrator, cut_us: in
 def _take_in(project: Project, cut_us: int) -> Told:
     """Import what happened before the replay begins."""
     root, clock, sources = project.settings.offline.path, project.clock, project.applied_catalog.sources
+    data = project.root / "data"
     rows = split_history(project.root / BASKETS, project.root / BEFORE, cut_us)
+    split_history(data / stages.SPINE, data / SPINE_BEFORE, cut_us)
     import_file(sources["baskets"], project.root / BEFORE, root, clock)
     import_file(sources["demographics"], project.root / sources["demographics"].path, root, clock)
     return Told(f"history: {rows:,} receipts before {format_instant(cut_us)}, and demographics")

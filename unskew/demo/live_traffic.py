@@ -17,6 +17,8 @@ from unskew.errors import DemoFailed
 ASKERS = 4
 """Applications that ask at once, each for `BATCH_ROWS` households at a time."""
 BATCH_ROWS = 16
+AHEAD_TICKS = 10
+"""How far predictions may run ahead of the replay: they are asked for while events come in, never in turn with them."""
 TIMEOUT_S = 60.0
 PATH = f"/v1/models/{MODEL}/predict"
 EVENTS = "/v1/events/baskets"
@@ -40,13 +42,29 @@ class Traffic:
     delayed: int = 0
     ended: bool = False
     errors: list[str] = field(default_factory=list)
-    answered: asyncio.Event = field(default_factory=asyncio.Event)
+    wanted: float = 0.0
+    moved: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def want(self, predictions: float) -> None:
+        """Let the askers go on to so many predictions."""
+        self.wanted = predictions
+        await self.notify()
 
     async def reach(self, predictions: float) -> None:
         """Wait until so many predictions were answered, or one was not."""
-        while self.predictions < predictions and not self.errors:
-            self.answered.clear()
-            await self.answered.wait()
+        async with self.moved:
+            await self.moved.wait_for(lambda: self.predictions >= predictions or bool(self.errors))
+
+    async def may_ask(self) -> bool:
+        """Wait for the turn to ask; return whether there is one."""
+        async with self.moved:
+            await self.moved.wait_for(lambda: self.predictions < self.wanted or self.ended or bool(self.errors))
+        return not self.ended and not self.errors
+
+    async def notify(self) -> None:
+        """Let those who wait look again."""
+        async with self.moved:
+            self.moved.notify_all()
 
 
 def run_traffic(
@@ -78,12 +96,14 @@ async def _run(
         try:
             for done, tick in enumerate(replay.ticks, start=1):
                 clock.set(tick.until_us)
+                await traffic.want(wanted * (done + AHEAD_TICKS) / len(replay.ticks))
                 await _send(client, tick, traffic)
                 await traffic.reach(wanted * done / len(replay.ticks))
                 progress(done, len(replay.ticks))
                 _raise_errors(traffic)
         finally:
             traffic.ended = True
+            await traffic.notify()
             await asyncio.gather(*askers)
     _raise_errors(traffic)
     return traffic
@@ -104,7 +124,7 @@ async def _send(client: httpx.AsyncClient, tick: Tick, traffic: Traffic) -> None
 
 async def _ask(client: httpx.AsyncClient, households: Sequence[int], traffic: Traffic, number: int) -> None:
     chance = np.random.default_rng(SEED + number)
-    while not traffic.ended and not traffic.errors:
+    while await traffic.may_ask():
         asked = zip(chance.choice(households, BATCH_ROWS), chance.integers(1, 20_000, BATCH_ROWS), strict=True)
         rows = [
             {"keys": {"household_id": int(household)}, "inputs": {"basket_value": int(cents) / 100}}
@@ -118,7 +138,7 @@ async def _ask(client: httpx.AsyncClient, households: Sequence[int], traffic: Tr
             if answer.status_code != httpx.codes.OK:
                 traffic.errors.append(str(_unexpected(answer)))
             traffic.predictions += BATCH_ROWS
-        traffic.answered.set()
+        await traffic.notify()
 
 
 def _raise_errors(traffic: Traffic) -> None:

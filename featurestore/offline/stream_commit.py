@@ -17,7 +17,7 @@ from featurestore.foundation.errors import OfflineStoreError
 from featurestore.offline import snapshot
 from featurestore.offline.commit_files import check_reading, described, reading, remove_orphans, writable
 from featurestore.offline.month_files import MonthFiles
-from featurestore.offline.row_check import COMMIT, stored_schema
+from featurestore.offline.row_check import COMMIT, ROW, stored_schema
 from featurestore.offline.snapshot import Commit, DataFile, InputRecord
 
 
@@ -46,7 +46,8 @@ def append_commits(
     Parameters
     ----------
     table
-        Rows in `stored_schema`, in commit order and within a commit in the order of their ``__row``; none is fine.
+        Rows in `stored_schema`, in commit order and within a commit ascending by their ``__row``, which tells them
+        apart; none is fine.
     first, last
         ``first`` is one beyond the latest sequence.
     clock
@@ -111,8 +112,10 @@ def _check_rows(source: Source, table: pa.Table, first: int, last: int) -> None:
         raise OfflineStoreError("this is no range of commits", where=where, mend=mend)
     if not table.schema.equals(stored_schema(source)):
         raise OfflineStoreError(f"the rows have columns {table.schema.names}", where=where, mend=mend)
-    commits = table.column(COMMIT).to_numpy()
-    if len(commits) and (commits.min() < first or commits.max() > last or (np.diff(commits) < 0).any()):
+    commits, rows = (np.asarray(table.column(name).to_numpy()) for name in (COMMIT, ROW))
+    steps = np.diff(commits)
+    ascending = not ((steps < 0) | ((steps == 0) & (np.diff(rows) <= 0))).any()
+    if not ascending or (len(commits) and (commits[0] < first or commits[-1] > last)):
         raise OfflineStoreError("the rows are not of these commits in their order", where=where, mend=mend)
 
 

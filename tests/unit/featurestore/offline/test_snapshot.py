@@ -71,7 +71,5 @@ def test_a_manifest_that_was_changed_is_told(take_in, rows, root, baskets):
     with pytest.raises(OfflineStoreError, match=r"000001.json: the manifest cannot be read"):
         snapshot.latest(root, baskets)
     path.unlink()
-    with pytest.raises(
-        OfflineStoreError, match=r"000002.json: the manifest does not continue .* is gone"
-    ):
+    with pytest.raises(OfflineStoreError, match=r"000002.json: the manifest does not continue .* is gone"):
         snapshot.latest(root, baskets)

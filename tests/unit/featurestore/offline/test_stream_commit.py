@@ -116,6 +116,13 @@ def test_rows_of_other_commits_are_refused(commits, append, streamed, root, bask
     assert snapshot.latest(root, baskets).sequence == 0
 
 
+def test_rows_that_nothing_tells_apart_are_refused(append, streamed):
+    table = streamed((1, 1, 5), (1, 2, 5))
+    twice = table.set_column(table.schema.get_field_index("__row"), table.schema.field("__row"), pa.array([3, 3]))
+    with pytest.raises(OfflineStoreError, match="not of these commits in their order"):
+        append(twice, 1, 1)
+
+
 def test_rows_of_another_schema_and_empty_ranges_are_refused(append, streamed):
     with pytest.raises(OfflineStoreError, match="the rows have columns"):
         append(streamed((1, 1, 5)).drop_columns(["__row"]), 1, 1)

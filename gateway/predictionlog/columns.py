@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -164,6 +164,8 @@ def _columns(parts: Sequence[Column | None], lengths: Sequence[int]) -> pa.Array
 
 
 def _statuses(parts: Sequence[NDArray[np.uint8] | None], lengths: Sequence[int]) -> pa.Array:
+    if all(part is not None for part in parts):
+        return pa.array(_join(cast("Sequence[NDArray[np.uint8]]", parts), lengths))
     wide = _join(_filled(parts, lengths, np.int64(-1)), lengths)
     return pa.array(np.where(wide < 0, 0, wide).astype(np.uint8), mask=_mask(wide))
 
@@ -209,7 +211,7 @@ def _output(joined: NDArray[Any]) -> pa.Array:
 def _join(parts: Sequence[NDArray[Any]], lengths: Sequence[int]) -> NDArray[Any]:
     if list(map(len, parts)) != lengths:
         raise ValueError("a batch holds an array of another length than its prediction_ids")
-    return np.concatenate(parts)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _check_length(found: int, wanted: int) -> None:

@@ -46,8 +46,8 @@ def read_frames(handle: BinaryIO, condition: Condition) -> Iterator[bytes]:
     What is being written meanwhile is not seen, or is counted as torn. ``condition`` is filled in as the reading goes.
     """
     size = os.fstat(handle.fileno()).st_size
-    at: int | None = len(MAGIC) if handle.read(len(MAGIC)) == MAGIC else _next_whole(handle, 0, size)
-    known = min(len(MAGIC), size) if at == len(MAGIC) else 0
+    known = len(MAGIC) if handle.read(len(MAGIC)) == MAGIC else 0
+    at = known or _next_whole(handle, 0, size)
     while at is not None:
         condition.damaged_bytes += at - known
         handle.seek(at)

@@ -75,6 +75,8 @@ class SegmentWriter:
             self._abandon()
             raise
         self._size += len(data)
+        while self._doubtful:
+            self._doubtful.pop().close()
         self.tend()
 
     def tend(self) -> None:
@@ -127,21 +129,21 @@ class SegmentWriter:
             raise
         self._file, self._path, self._size, self._began_s = handle, path, len(MAGIC), time.monotonic()
         self._layouts, self._asked_ns = {}, self._asked()
-        while self._doubtful:
-            self._doubtful.pop().close()
         return handle
 
     def _abandon(self) -> None:
         """Give the segment up after a failed write or sync, cut back to what is synced.
 
         After a failed sync the system may believe that the bytes are written, so that syncing again proves nothing.
-        What cannot be cut keeps its lock until a later segment makes it void.
+        What cannot be cut keeps its lock until a later segment holds its rows, and makes it void.
         """
         assert self._file is not None
         handle, self._file = self._file, None
         try:
             os.ftruncate(handle.fileno(), self._size)
             os.fsync(handle.fileno())
+            if self._size == len(MAGIC):
+                self._path.unlink(missing_ok=True)
         except OSError as error:
             _logger.warning("prediction log: %s cannot be cut back: %s", self._path, error)
             self._doubtful.append(handle)

@@ -43,7 +43,10 @@ def import_(
     on_bad: OnBadRows = BadRows.REFUSE,
     as_json: JsonFlag = False,
 ) -> None:
-    """Take files into history: checked row by row, one commit a source, all or nothing."""
+    """Take files into history: checked row by row, one commit a source, all or nothing.
+
+    Not for a source that has had an event: its files are sent by `unskew ingest`. Without SOURCE such are left out.
+    """
     with Project.load(project) as opened:
         catalog = opened.applied_catalog
         chosen = list(catalog.sources.values()) if source is None else [catalog.source(source)]
@@ -51,12 +54,16 @@ def import_(
             raise CommandRefused(
                 "no source is defined", where=str(opened.settings.project.definitions), mend="define an EventSource"
             )
-        reports = [_import(opened, each, file, on_bad, quiet=as_json) for each in chosen]
+        streamed = [] if source is not None else [each for each in chosen if opened.offline.is_streamed(each)]
+        left_out = [each.name for each in streamed]
+        reports = [_import(opened, each, file, on_bad, quiet=as_json) for each in chosen if each.name not in left_out]
     if as_json:
-        screen.emit({"imports": [_described(report) for report in reports]})
+        screen.emit({"imports": [_described(report) for report in reports], "streamed": left_out})
         return
     columns = ("source", "commit", "rows", "quarantined", "from", "to", "note")
     screen.table("", columns, [_row(report) for report in reports])
+    for name in left_out:
+        screen.say(f"{name} takes events and was left out: [bold]unskew ingest {name} FILE[/] sends a file's rows")
 
 
 def _import(project: Project, source: Source, file: Path | None, on_bad: BadRows, *, quiet: bool) -> ImportReport:

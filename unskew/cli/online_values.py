@@ -38,21 +38,28 @@ def materialise(
     project: ProjectPath = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Bring current values from history to the online store; may be repeated, killed and taken up again."""
+    """Bring current values from history to the online store; may be repeated, killed and taken up again.
+
+    Not for views of a source that has had an event: the ingest program keeps them. Without VIEW such are left out.
+    """
     with Project.load(project) as opened:
         catalog = opened.applied_catalog
         chosen = [catalog.view(name) for name in views] if views else list(catalog.views.values())
         as_of_us = _not_in_the_future(opened, as_of)
+        left_out = [] if views else [view.name for view in chosen if opened.offline.is_streamed(view.source)]
+        chosen = [view for view in chosen if view.name not in left_out]
         reports = [run(opened, view, as_of_us, quiet=as_json, rebuild=rebuild) for view in chosen]
         _check_readable(reports, opened.clock.now_us())
     if as_json:
-        screen.emit({"views": [report.describe() for report in reports]})
+        screen.emit({"views": [report.describe() for report in reports], "streamed": left_out})
         return
     rows = [(r.view, r.sequence, format_instant(r.as_of_us), r.rows, r.skipped_newer, r.resumed) for r in reports]
     screen.table("", ("view", "commit", "as of", "rows", "kept newer", "resumed"), rows)
     for report in reports:
         if report.skipped_newer:
             screen.say(f"{report.view}: {report.skipped_newer:,} rows were left alone, as the store has newer ones")
+    for name in left_out:
+        screen.say(f"{name} was left out: the ingest program keeps it current ([bold]unskew stream status[/])")
 
 
 def run(project: Project, view: FeatureView, as_of_us: int, *, quiet: bool, rebuild: bool) -> MaterialisationReport:

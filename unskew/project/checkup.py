@@ -11,7 +11,7 @@ from pathlib import Path
 
 from featurestore.foundation.clock import format_instant
 from featurestore.foundation.errors import UnskewError
-from unskew.project import serving_checkup
+from unskew.project import ingestion_checkup, serving_checkup
 from unskew.project.finding import Finding
 from unskew.project.project import Project
 
@@ -30,6 +30,8 @@ def examine(project: Project) -> list[Finding]:
         ("history", _history),
         ("quarantine", serving_checkup.quarantine),
         ("online store", _online),
+        ("streams", ingestion_checkup.streams),
+        ("dead letters", ingestion_checkup.dead_letters),
         ("materialised", serving_checkup.materialised),
         ("registry", _registry),
         ("routes", serving_checkup.routes),
@@ -74,7 +76,8 @@ def _clock(project: Project) -> Iterator[Finding]:
 
 def _folders(project: Project) -> Iterator[Finding]:
     settings = project.settings
-    folders = (settings.project.state, settings.offline.path, settings.registry.artifacts, settings.predictions.path)
+    folders = [settings.project.state, settings.offline.path, settings.registry.artifacts, settings.predictions.path]
+    folders += [settings.ingestion.stream, settings.ingestion.dead_letters]
     closed = [folder for folder in folders if not os.access(_existing(folder), os.W_OK | os.X_OK)]
     if closed:
         yield Finding("folders", "fail", f"not writable: {', '.join(map(str, closed))}", "change their permissions")

@@ -28,7 +28,7 @@ def routes(project: Project) -> Iterator[Finding]:
 
 
 def materialised(project: Project) -> Iterator[Finding]:
-    """Note each view in use that was never materialised, or not since the newest commit of its source."""
+    """Note each view in use that was never materialised, or not since the newest import of its source."""
     catalog = project.applied_catalog
     used = {view.name: view for service in catalog.services.values() for view in service.views}
     for _, view in sorted(used.items()):
@@ -44,6 +44,9 @@ def _materialised(project: Project, view: FeatureView) -> Finding:
         return Finding(
             "materialised", "note", told, mend if newest else f"unskew import {view.source.name}, then {mend}"
         )
+    if project.offline.is_streamed(view.source):
+        told = f"{view.name}: since commit {stamp.sequence} of {view.source.name} the ingest program keeps it current"
+        return Finding("materialised", "ok", told)
     told = f"{view.name}: as of {format_instant(stamp.as_of_us)}, commit {stamp.sequence} of {view.source.name}"
     if stamp.sequence < newest:
         return Finding("materialised", "note", f"{told}, which has {newest} now", mend)

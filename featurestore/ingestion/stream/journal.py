@@ -117,10 +117,15 @@ class Journal:
                 sync_folder(self._folder)  # so that a power cut leaves no hole between segments
 
     def backlog(self) -> Backlog:
-        """Return how many rows wait."""
-        with self._guard(), self._tail.locked() as state:
-            total, committed = self._tail.place.total, _total(state.committed(), self._tail.place)
-        return Backlog(total - committed, total, committed)
+        """Return how many rows wait; makes nothing where nothing was ever appended."""
+        with self._guard():
+            try:
+                self._folder.stat()
+            except FileNotFoundError:
+                return Backlog(0, 0, 0)
+            with self._tail.locked() as state:
+                total, committed = self._tail.place.total, _total(state.committed(), self._tail.place)
+            return Backlog(total - committed, total, committed)
 
     def acquire(self, owner: str, ttl_s: float, *, above: int = 0) -> JournalLease | None:
         """Take the lease; it is free at once when its holder's process dies. See `EventStream.acquire`."""

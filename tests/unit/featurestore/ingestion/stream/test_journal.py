@@ -444,6 +444,12 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
                 use()
 
 
+def test_a_look_at_a_journal_that_was_never_used_makes_nothing(tmp_path):
+    with closing(open_journal(tmp_path / "sales")) as journal:
+        assert journal.backlog().rows == 0
+    assert not (tmp_path / "sales").exists()
+
+
 def test_a_lease_says_who_has_it_and_leaves_one_file(folder, journal):
     for owner in ("one", "two"):
         lease = journal.acquire(owner, 60)

@@ -1,0 +1,109 @@
+"""`unskew stream` and `unskew backfill`, and what other commands say of a source that takes events."""
+
+import json
+
+import pytest
+
+from tests.unit.unskew.cli.test_doctor import found
+
+HEADER = "order_id,customer_id,timestamp,amount,channel"
+VIEW = "customer_ordering"
+
+
+@pytest.fixture
+def order(ready, tmp_path):
+    """Send one order of 2024-06-28 as an event."""
+
+    def send(number, customer=7, amount="12.50", timestamp="2024-06-28T10:00:00Z"):
+        path = tmp_path / f"{number}.csv"
+        path.write_text(f"{HEADER}\n{number},{customer},{timestamp},{amount},app\n")
+        return ready("ingest", "orders", path).json()
+
+    return send
+
+
+def state(starter):
+    (told,) = starter("stream", "status").json()["sources"]
+    return told
+
+
+def test_a_backfill_opens_a_stream_and_commits_what_waits(ready, order):
+    assert (state(ready)["streamed"], state(ready)["backlog_rows"]) == (False, 0)
+    order(900001)
+    assert (state(ready)["streamed"], state(ready)["backlog_rows"]) == (False, 1)
+    (told,) = ready("backfill").json()["sources"]
+    assert (told["source"], told["committed_rows"]) == ("orders", 1)
+    assert [view["view"] for view in told["views"]] == [VIEW]
+    after = state(ready)
+    assert (after["streamed"], after["backlog_rows"], after["rows"]) == (True, 0, 1)
+    assert after["commit"] == after["history_commit"] == told["s"] == 2
+    assert (after["program"], after["program_alive"]) == (None, False)
+    assert ready("backfill", VIEW).json()["sources"][0]["views"] == []
+    assert ready("backfill", VIEW, "--rebuild").json()["sources"][0]["views"] != []
+    assert "orders" in ready.plainly("stream", "status").out
+    assert ready("backfill", "ordering").error()["mend"]
+
+
+def test_an_event_sent_again_changes_nothing(ready, order):
+    order(900001)
+    order(900001)
+    ready("backfill").json()
+    assert (state(ready)["rows"], state(ready)["duplicates"]) == (1, 1)
+
+
+def test_values_after_an_event_are_those_that_count_it(ready, order):
+    def count():
+        a_second_later = ("--as-of", "2024-07-01T00:00:01Z")  # the project's clock stands, and commits come after it
+        told = ready("features", "next_week_amount_inputs", "--key", "customer_id=7", *a_second_later).json()
+        features = told["features"]
+        return features[f"{VIEW}.count_7d"]["value"]
+
+    before = count()
+    order(900001)
+    ready("backfill").json()
+    assert count() == before + 1
+
+
+def test_files_and_runs_that_would_disturb_a_stream_are_refused_or_left_out(ready, order, tmp_path):
+    order(900001)
+    ready("backfill").json()
+    refused = ready("import", "orders").error()
+    assert (refused["error"], "unskew ingest" in refused["mend"]) == ("source-streamed", True)
+    assert ready("import").json() == {"imports": [], "streamed": ["orders"]}
+    assert "unskew ingest orders FILE" in ready.plainly("import").err
+    refused = ready("materialise", VIEW).error()
+    assert (refused["error"], "unskew backfill" in refused["mend"]) == ("view-streamed", True)
+    assert ready("materialise").json() == {"views": [], "streamed": [VIEW]}
+    assert "unskew stream status" in ready.plainly("materialise").err
+
+
+def test_doctor_tells_of_events_that_nobody_commits(ready, order):
+    assert found(ready, "streams") == []
+    order(900001)
+    told = ready("doctor")
+    (waiting,) = found(ready, "streams")
+    assert (told.status, waiting["state"], "unskew stream run" in waiting["mend"]) == (1, "fail", True)
+    assert "1 event(s) wait" in waiting["detail"]
+    ready("backfill").json()
+    (committed,) = found(ready, "streams")
+    assert (committed["state"], "0 event(s) wait" in committed["detail"]) == ("ok", True)
+    (view,) = found(ready, "materialised")
+    assert (view["state"], "keeps it current" in view["detail"]) == ("ok", True)
+
+
+def test_doctor_tells_of_rows_that_were_refused(ready, tmp_path):
+    (tmp_path / "bad.csv").write_text(f"{HEADER}\n1,7,yesterday,1,app\n2,7,now,1,app\n")
+    assert json.loads(ready("ingest", "orders", tmp_path / "bad.csv").out)["rejected"] == 2
+    (told,) = found(ready, "dead letters")
+    assert (told["state"], told["detail"]) == ("note", "orders: 2 row(s), refused")
+    assert "unskew dead-letters" in told["mend"]
+
+
+@pytest.mark.redis
+def test_doctor_tells_of_a_redis_that_may_lose_acknowledged_events(ready, order, start_redis):
+    ready.edit("unskew.toml", "lmdb:.unskew/online", start_redis().url)
+    order(900001)
+    ready("backfill").json()
+    notes = [each for each in found(ready, "streams") if each["state"] == "note"]
+    assert len(notes) == 1
+    assert "append" in notes[0]["detail"]

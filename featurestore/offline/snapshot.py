@@ -15,6 +15,7 @@ a manifest, its files hold later commits too: readers keep the rows whose ``__co
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
@@ -248,7 +249,7 @@ def _snapshot(root: Path, source: str, numbers: list[int], sequence: int) -> Sna
     for number in numbers:
         if last >= sequence:
             break
-        path = manifest_path(folder, number)
+        path = f"{folder}/commits/{number:06d}.json"
         commit = _stored_commit(path)
         if (commit.source, commit.sequence, commit.first_sequence, commit.previous) != (
             source,
@@ -258,7 +259,7 @@ def _snapshot(root: Path, source: str, numbers: list[int], sequence: int) -> Sna
         ):
             raise OfflineStoreError(
                 "the manifest does not continue the one before it: one of them was changed, or one between is gone",
-                where=str(path),
+                where=path,
                 mend="restore the folder commits/ from a backup",
             )
         commits.append(commit)
@@ -267,23 +268,30 @@ def _snapshot(root: Path, source: str, numbers: list[int], sequence: int) -> Sna
 
 
 def _manifest_numbers(folder: Path) -> list[int]:
-    return sorted(int(path.stem) for path in folder.glob("commits/*.json") if path.stem.isdigit())
+    """Return the numbers of a source's manifests, ascending; there may be very many, so no path is made of them."""
+    try:
+        with os.scandir(folder / "commits") as entries:
+            names = [entry.name for entry in entries]
+    except FileNotFoundError:
+        return []
+    stems = [name.removesuffix(".json") for name in names if name.endswith(".json")]
+    return sorted(int(stem) for stem in stems if stem.isdigit())
 
 
-def _stored_commit(path: Path) -> Commit:
+def _stored_commit(path: str) -> Commit:
     """Return a manifest, parsed once for as long as its file looks untouched."""
     try:
-        status = path.stat()
+        status = Path(path).stat()
         return _parsed(path, status.st_mtime_ns, status.st_size)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise OfflineStoreError(
-            f"the manifest cannot be read: {error}", where=str(path), mend="restore it from a backup"
+            f"the manifest cannot be read: {error}", where=path, mend="restore it from a backup"
         ) from None
 
 
 @lru_cache(maxsize=PARSED_MANIFESTS)
-def _parsed(path: Path, _mtime_ns: int, _bytes: int) -> Commit:
-    plain = json.loads(path.read_bytes())
+def _parsed(path: str, _mtime_ns: int, _bytes: int) -> Commit:
+    plain = json.loads(Path(path).read_bytes())
     return Commit(
         source=plain["source"],
         sequence=plain["sequence"],

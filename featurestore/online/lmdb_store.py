@@ -143,9 +143,15 @@ class _SharedFile:
 
     def expired(self, after: bytes, now_us: int, limit: int) -> tuple[list[bytes], bytes]:
         """Look at up to ``limit`` entries of event indexes behind a key; return the expired, and how far it came."""
-        return self._guard(
-            lambda: self._after_growth(lambda transaction: _expired(transaction.cursor(), after, now_us, limit))
-        )
+
+        def look(transaction: lmdb.Transaction) -> tuple[list[bytes], bytes]:
+            return _expired(transaction.cursor(), after, now_us, limit)
+
+        try:
+            with self._reading, self._environment.begin() as transaction:
+                return look(transaction)
+        except lmdb.Error:
+            return self._guard(lambda: self._after_growth(look))
 
     def write(self, action: Callable[[lmdb.Transaction], T]) -> T:
         with self._writing:

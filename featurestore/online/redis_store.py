@@ -36,7 +36,8 @@ class RedisStore:
     """Keep values in one Redis server of version 6.2 or newer.
 
     The server must not evict (``maxmemory-policy noeviction``, its default): a row whose log is gone cannot be read
-    past its next change, and a key whose row is gone counts as one without events.
+    past its next change, a key whose row is gone counts as one without events, and a correction of an event whose entry
+    of the index is gone counts as another event.
 
     Parameters
     ----------
@@ -90,10 +91,13 @@ class RedisStore:
         self._guard(self._client.ping)
 
     def risk(self) -> str:
-        """Tell of a policy by which the server evicts keys without an expiry, as all of ours are."""
+        """Tell of a policy by which the server evicts keys: entries of event indexes expire, all others do not."""
         told = self._guard(lambda: self._client.info("memory"))
-        policy = str(told.get("maxmemory_policy", ""))
-        return f"it evicts rows when its memory is full (maxmemory-policy {policy})" if "allkeys" in policy else ""
+        policy = str(told.get("maxmemory_policy", "noeviction"))
+        if policy == "noeviction":
+            return ""
+        evicted = "rows" if "allkeys" in policy else "what is known of recent events"
+        return f"it evicts {evicted} when its memory is full (maxmemory-policy {policy})"
 
     def reader(self) -> RedisReader:
         """Return a reader with a connection of its own."""

@@ -11,7 +11,7 @@ import pytest
 from featurestore.online.errors import OnlineStoreUnavailable
 from featurestore.online.lmdb_store import LmdbStore
 from featurestore.online.open_store import open_store
-from tests.contract.online.commit_suite import CommitSuite
+from tests.contract.online.commit_suite import SOURCE, CommitSuite, change_of, commit_of, entry
 from tests.contract.online.suite import keys_of, put_of, row
 
 REPOSITORY = Path(__file__).parents[3]
@@ -112,6 +112,37 @@ class TestLmdbStore(CommitSuite):
                 other.stdin.flush()
                 assert other.stdout.readline() == f"{len(row(step, 0, body))}\n"
             other.stdin.close()
+
+    def test_a_commit_that_fills_the_map_grows_it(self, tmp_path):
+        with closing(LmdbStore(tmp_path / "small", initial_map_bytes=2**16)) as store:
+            changes = [change_of(b"i:%d" % i, 1, body=b"x" * 5000, parts={b"0": b"y" * 5000}) for i in range(100)]
+            assert store.apply(commit_of(1, changes, [entry(b"%d" % i) for i in range(500)])) == 100
+            assert store.apply(commit_of(1, changes)) == 0
+            assert store.get_many([changes[99].row_key, SOURCE.applied]) == [changes[99].row, b"applied 1"]
+
+    def test_a_sweep_follows_what_another_process_has_grown(self, tmp_path):
+        """This process opened a small map, and has looked at nothing since."""
+        code = """
+            import sys
+            from pathlib import Path
+            sys.path.insert(0, ".")
+            from featurestore.online.lmdb_store import LmdbStore
+            from tests.contract.online.commit_suite import commit_of, entry
+            entries = [entry(b"%d" % i, expires_us=1 + i % 2, payload=bytes(500)) for i in range(1000)]
+            LmdbStore(Path(sys.argv[1])).apply(commit_of(1, [], entries))
+            """
+        with closing(LmdbStore(tmp_path / "grown", initial_map_bytes=2**16)) as store:
+            in_another_process(code, str(tmp_path / "grown"))
+            assert store.sweep(1, 10_000) == 500
+            assert store.sweep(1, 10_000) == 0
+
+    def test_a_sweep_that_finds_nothing_writes_nothing(self, store):
+        store.apply(commit_of(1, [], [entry(b"%d" % i, expires_us=100) for i in range(50)]))
+        before = self.raw.info()["last_txnid"]
+        assert store.sweep(99, 1000) == 0
+        assert self.raw.info()["last_txnid"] == before
+        assert store.sweep(100, 1000) == 50
+        assert self.raw.info()["last_txnid"] == before + 1
 
     def test_two_processes_that_write_keep_the_newest(self, store):
         code = """

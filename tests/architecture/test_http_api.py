@@ -43,6 +43,18 @@ def test_each_request_has_its_answer():
     assert len(EXAMPLES) >= 4
 
 
+def test_the_events_of_the_page_get_the_answer_that_is_shown(gateway):
+    """All but the dead letter's id, which is another each time."""
+    sent, taken = (
+        re.search(rf"^```json {kind}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL) for kind in ("event", "taken")
+    )
+    answer = gateway.post("/v1/events/baskets", json=json.loads(blocks["event"]))
+    assert answer.status_code == 200
+    shown, told = json.loads(blocks["taken"]), answer.json()
+    assert all(row.pop("dead_letter_id") for row in [*shown["rejected"], *told["rejected"]])
+    assert told == shown
+
+
 def test_every_error_of_a_request_is_listed():
     listed = {(int(status), code) for status, code in re.findall(r"^\| (\d{3}) \| `([a-z-]+)` \|", PAGE, re.MULTILINE)}
     kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, RequestError)]

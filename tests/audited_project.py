@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import secrets
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, redirect_stderr, redirect_stdout
@@ -25,7 +24,7 @@ import pyarrow.parquet as pq
 
 from featurestore.catalog.catalog import Catalog
 from featurestore.catalog.load import load_definitions
-from featurestore.foundation.clock import DAY, HOUR, SECOND, format_instant, parse_instant
+from featurestore.foundation.clock import DAY, HOUR, SECOND, parse_instant
 from featurestore.materialisation.ledger import Ledger
 from featurestore.materialisation.materialise import materialise
 from featurestore.offline.duckdb_store import open_offline_store
@@ -36,9 +35,9 @@ from featurestore.online.open_store import open_store
 from featurestore.online.row_codec import FinalisedRows, times
 from featurestore.online.view_format import ViewFormat
 from featurestore.retrieval.online_features import OnlineFeatures, ServiceRead
-from featurestore.semantics.arrow_column import to_arrow
 from featurestore.semantics.value import Column, Float64, column
 from gateway.predictionlog.record import PredictionBatch
+from gateway.predictionlog.writer import PredictionLog
 from gateway.registry.record import ModelRecord
 from gateway.registry.registry import open_registry
 from gateway.settings import Settings, load_settings
@@ -93,50 +92,6 @@ def command(*arguments: object) -> Told:
     with redirect_stdout(out), redirect_stderr(err):
         status = run([str(argument) for argument in arguments])
     return Told(status, out.getvalue(), err.getvalue())
-
-
-CONSTANTS = ("model", "version", "record_hash", "variant", "route_revision", "degraded")
-
-
-class FileLog:
-    """A log of one file per batch, as a compaction leaves them."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
-
-    def append(self, batch: PredictionBatch) -> None:
-        worker, n = secrets.token_hex(4), len(batch)
-        fixed = {
-            "prediction_id": list(batch.prediction_ids),
-            "request_id": ["r"] * n,
-            "instant": pa.array(np.full(n, batch.instant_us)).cast(pa.timestamp("us", tz="UTC")),
-            **{
-                name: [getattr(batch, name)] * n
-                for name in ("model", "version", "record_hash", "variant", "route_revision", "degraded")
-            },
-            "worker": [worker] * n,
-            "sequence": np.arange(n),
-        }
-        groups = {
-            **{
-                f"s.{name}": pa.array(np.asarray(of, np.int64), mask=np.asarray(of) < 0)
-                for name, of in batch.sequences.items()
-            },
-            **{f"key.{name}": to_arrow(of) for name, of in batch.keys.items()},
-            **{f"request.{name}": to_arrow(of) for name, of in batch.requests.items()},
-            **{f"feature.{name}": to_arrow(of) for name, of in batch.features.items()},
-            **{f"status.{name}": pa.array(of) for name, of in batch.statuses.items()},
-        }
-        day = format_instant(int(np.ravel(batch.instant_us)[0]))[:10]
-        path = self._root / batch.model / f"v{batch.version}" / f"date={day}" / f"{worker}-{0:012d}.parquet"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(pa.table({**fixed, **groups}), path)
 
 
 class Shop:
@@ -254,6 +209,7 @@ class Shop:
         spoil: Callable[[dict[str, Column]], None] | None = None,
         s: int | None = None,
         basket_value: float | None = None,
+        capacity_rows: int = 200_000,
         **changes: Any,
     ) -> list[str]:
         """Read at instants, and log what was read as if it was answered; return the prediction ids.
@@ -268,12 +224,14 @@ class Shop:
             Changes what was read before it is logged.
         s, basket_value
             The sequence, and the request value, that are logged instead.
+        capacity_rows
+            Room of the log's writer.
         changes
             Other fields of the batch.
         """
         ids: list[str] = []
         store = open_store(online or self.settings.online.url)
-        with closing(store), FileLog(self.settings.predictions.path) as log:
+        with closing(store), PredictionLog(self.settings.predictions.path, capacity_rows=capacity_rows) as log:
             for t_us in instants_us:
                 read = self.read(store, keys, t_us - late_us)
                 features = dict(read.columns)

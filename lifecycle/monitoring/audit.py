@@ -122,7 +122,8 @@ class _Run:
         service = None if record is None else self._inputs.catalog.services.get(record.service)
         if record is None or service is None:
             reason = "unregistered" if record is None else "undefined"
-            self._report.not_auditable[reason] += sum(batch.num_rows for batch in self._batches(model, version))
+            batches = self._batches(model, version, ["instant"])
+            self._report.not_auditable[reason] += sum(batch.num_rows for batch in batches)
             return
         changed = changed_features(service, record, self._inputs.catalog, self._inputs.applied)
         views = {view.name: self._view(view) for view in service.views}
@@ -136,7 +137,7 @@ class _Run:
     def finish(self) -> AuditReport:
         """Judge what was gathered, and return the report."""
         self._diagnosis.finish()
-        self._report.gaps = self._inputs.log.gaps()
+        self._report.workers = self._inputs.log.workers()
         self._report.not_auditable = +self._report.not_auditable
         return self._report
 
@@ -159,12 +160,18 @@ class _Run:
         return found
 
     def _pieces(self, model: str, version: int, service: FeatureService) -> Iterator[pa.Table]:
-        rows = max(LEAST_PIECE_ROWS, PIECE_VALUES // len(wanted_columns(service)))
-        yield from in_pieces((batch for batch in self._batches(model, version) if batch.num_rows), rows)
+        logged = self._inputs.log.schema(model, version).names
+        wanted = wanted_columns(service)
+        columns = [name for name in wanted if name in logged]
+        for name in set(logged) - set(wanted):
+            if name.startswith("feature."):
+                self._report.not_compared[name.removeprefix("feature.")] = "it was logged, and is no longer defined"
+        rows = max(LEAST_PIECE_ROWS, PIECE_VALUES // (len(service.refs) + len(service.request_features)))
+        yield from in_pieces(self._batches(model, version, columns), rows)
 
-    def _batches(self, model: str, version: int) -> Iterator[pa.RecordBatch]:
+    def _batches(self, model: str, version: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         since_us, until_us = self._scope.since_us, self._scope.until_us
-        return self._inputs.log.batches(model, version, since_us=since_us, until_us=until_us)
+        return self._inputs.log.batches(model, version, since_us=since_us, until_us=until_us, columns=columns)
 
 
 def _models(log: PredictionReader, named: tuple[str, ...] | None) -> tuple[str, ...]:

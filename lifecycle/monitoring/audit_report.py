@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from featurestore.foundation.clock import format_instant
-from gateway.predictionlog.reader import Gap
+from gateway.predictionlog.completeness import WorkerState
 from lifecycle.monitoring.skew_cause import Cause
 
 EXAMPLES_PER_CAUSE = 3
@@ -91,8 +91,8 @@ class AuditReport:
         does not have as it was logged), ``undefined`` (its feature service is no longer defined).
     not_compared
         Features of compared records that were left out, with the reason.
-    gaps
-        Missing numbers of the log.
+    workers
+        What the log has of each worker's run, whatever the scope.
     history
         Newest commit sequence that was read of each source.
     """
@@ -102,7 +102,7 @@ class AuditReport:
     predictions: int = 0
     not_auditable: Counter[str] = field(default_factory=Counter)
     not_compared: dict[str, str] = field(default_factory=dict)
-    gaps: tuple[Gap, ...] = ()
+    workers: tuple[WorkerState, ...] = ()
     history: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -124,11 +124,6 @@ class AuditReport:
     def pending(self) -> int:
         """Records whose s history does not hold yet."""
         return self.not_auditable["pending"]
-
-    @property
-    def lost(self) -> int:
-        """Records that the log misses between others."""
-        return sum(gap.last - gap.first + 1 for gap in self.gaps)
 
     @property
     def causes(self) -> Counter[Cause]:
@@ -175,12 +170,20 @@ class AuditReport:
             "examples": [each.describe() for each in _in_order(self.examples)],
             "not_auditable": dict(sorted(self.not_auditable.items())),
             "not_compared": dict(sorted(self.not_compared.items())),
-            "log": {
-                "lost": self.lost,
-                "gaps": [{"worker": gap.worker, "first": gap.first, "last": gap.last} for gap in self.gaps],
-            },
+            "log": _completeness(self.workers),
             "history": dict(sorted(self.history.items())),
         }
+
+
+def _completeness(workers: Sequence[WorkerState]) -> dict[str, Any]:
+    gaps = [gap for state in workers for gap in state.gaps]
+    return {
+        "lost": sum(state.lost for state in workers),
+        "dropped": sum(state.dropped for state in workers),
+        "doubled": sum(state.doubled for state in workers),
+        "broken_off": sum(state.ending == "broken off" for state in workers),
+        "gaps": [asdict(gap) for gap in gaps],
+    }
 
 
 def _in_order(examples: Sequence[Example]) -> list[Example]:

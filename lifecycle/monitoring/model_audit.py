@@ -94,8 +94,6 @@ class ModelAudit:
             self._report.count(name, len(rows), int(same.sum()))
             if not same.all():
                 compared.wrong[name] = ~same
-        for name in rows.features.keys() - compared.columns.keys():
-            self._report.not_compared[name] = "it was logged, and the definitions in force cannot compute it"
         if compared.wrong:
             self._explain(compared)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,30 +62,21 @@ class ViewAsked:
 
 
 class ViewHistory:
-    """The history of one view as it was when this was made; its rows are held in memory.
-
-    Attributes
-    ----------
-    newest
-        The last commit sequence it sees.
-    """
+    """The history of one view as it was when this was made; its rows are held in memory."""
 
     def __init__(self, view: FeatureView, offline: OfflineStore) -> None:
         self.view = view
         self._offline = offline
-        self.newest = offline.latest_sequence(view.source)
+        self._rows = offline.audit_rows(view)
+
+    @property
+    def newest(self) -> int:
+        """The last commit sequence that it sees."""
+        return self._rows.newest
 
     def values_at(self, keys: Column, instants_us: NDArray[np.int64], sequences: NDArray[np.int64]) -> ViewValues:
         """Return the view's features at each (key, t, s)."""
-        groups = [(int(s), np.flatnonzero(sequences == s)) for s in np.unique(sequences)]
-        parts = [
-            finished(
-                self.view, self._offline.features_at(self.view, keys.take(at), instants_us[at], s), instants_us[at]
-            )
-            for s, at in groups
-        ]
-        order = np.argsort(np.concatenate([at for _, at in groups])) if groups else np.zeros(0, np.int64)
-        return joined(parts).take(order)
+        return finished(self.view, self._rows.features_at_each(keys, instants_us, sequences), instants_us)
 
     def logs(self, keys: Column, s: int) -> list[EventLog]:
         """Return all versions of each key's events that were committed up to ``s``."""
@@ -100,18 +91,3 @@ def finished(view: FeatureView, frame: ViewFrame, instants_us: NDArray[np.int64]
             (values, frame.statuses[name]), instants_us, frame.latest_event_us, frame.has_latest, view.ttl_us
         )
     return ViewValues(columns, statuses)
-
-
-def joined(parts: Sequence[ViewValues]) -> ViewValues:
-    """Return the rows of several, one after the other."""
-    columns = {
-        name: Column(
-            of.dtype,
-            np.concatenate([part.columns[name].values for part in parts]),
-            np.concatenate([part.columns[name].nulls for part in parts]),
-        )
-        for name, of in parts[0].columns.items()
-    }
-    return ViewValues(
-        columns, {name: np.concatenate([part.statuses[name] for part in parts]) for name in parts[0].statuses}
-    )

@@ -93,8 +93,9 @@ def _show(report: AuditReport) -> None:
         screen.say(f"{count:,} predictions left out: {_REASONS[reason]}")
     for name, reason in told["not_compared"].items():
         screen.say(f"{name} left out: {reason}")
-    if report.lost:
-        screen.say(f"the log misses {report.lost:,} records, in {len(report.gaps):,} gaps")
+    log = told["log"]
+    if log["lost"] or log["dropped"]:
+        screen.say(f"the log misses {log['lost']:,} records that were lost and {log['dropped']:,} that were dropped")
 
 
 def _example(each: dict[str, Any]) -> tuple[Any, ...]:

@@ -212,6 +212,25 @@ def test_a_service_that_is_gone_cannot_be_audited(shop):
     assert shop.audit().report["not_auditable"] == {"undefined": len(KEYS)}
 
 
+def test_features_that_were_added_or_removed_are_named(shop):
+    shop.serve(KEYS, TIMES[:1])
+    shop.define(DEFINITIONS.replace('Last("store")', 'Max("net", over="7d")'))
+    assert command("apply", "--project", shop.folder, "--allow-breaking").status == 0
+    report = shop.audit().report
+    assert report["not_compared"].keys() == {"spending.store_last", "spending.net_max_7d"}
+    assert (report["compared"], report["mismatches"]) == (7 * len(KEYS), 0)
+
+
+def test_what_the_log_misses_is_told(shop):
+    shop.serve(KEYS, TIMES[:1])
+    shop.serve(KEYS, TIMES[1:3], capacity_rows=30)
+    told = shop.audit().report["log"]
+    assert (told["lost"], told["dropped"], told["doubled"], told["broken_off"]) == (0, len(KEYS), 0, 0)
+    assert [(gap["first"], gap["last"], gap["dropped"]) for gap in told["gaps"]] == [
+        (len(KEYS), 2 * len(KEYS) - 1, True)
+    ]
+
+
 def test_people_are_told_as_much(shop):
     shop.corrupt("spending", 3, 1.0)
     shop.serve(KEYS, [shop.as_of_us + 10, *TIMES])

@@ -97,17 +97,12 @@ class DuckDBStore:
         self, view: FeatureView, keys: Column, instants_us: NDArray[np.int64], sequences: NDArray[np.int64]
     ) -> ViewFrame:
         """Return the view's features at each (key, instant, commit sequence), TTL not applied."""
-        return self.audit_rows(view).features_at_each(keys, instants_us, sequences)
+        wanted = to_arrow(keys) if len(keys) <= FEW_KEYS else None
+        return self._committed_rows(view, wanted).features_at_each(keys, instants_us, sequences)
 
     def audit_rows(self, view: FeatureView) -> AuditRows:
         """Return the view's rows of all keys and commits, read once for questions of many commit sequences."""
-        s = self.latest_sequence(view.source)
-        stored = self._stored(view.source, s)
-        if stored is None:
-            return AuditRows(view, no_committed_rows(view), s, self._threads)
-        rows = self._table(view, rows_sql(view, view.columns, stored, commits=True))
-        repeated = self._table(view, repeated_sql(view, stored))
-        return AuditRows(view, committed_rows(view, rows, repeated), s, self._threads)
+        return self._committed_rows(view, None)
 
     def logs(self, view: FeatureView, keys: Column, as_of_us: int, s: int) -> Iterator[tuple[int, EventLog]]:
         """Give, for each key in order, its position and the versions that may matter at any t >= ``as_of_us``."""
@@ -144,6 +139,17 @@ class DuckDBStore:
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
+
+    def _committed_rows(self, view: FeatureView, wanted: pa.Array | None) -> AuditRows:
+        s = self.latest_sequence(view.source)
+        stored = self._stored(view.source, s)
+        if stored is None:
+            return AuditRows(view, no_committed_rows(view), s, self._threads)
+        rows = self._table(
+            view, rows_sql(view, view.columns, stored, some_keys=wanted is not None, commits=True), wanted
+        )
+        repeated = self._table(view, repeated_sql(view, stored))
+        return AuditRows(view, committed_rows(view, rows, repeated), s, self._threads)
 
     def _rows(
         self, view: FeatureView, columns: list[str], s: int, wanted: pa.Array | None, *, identity: bool = False

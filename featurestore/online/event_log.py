@@ -3,23 +3,10 @@
 A log is a **base** and any number of **additions**, one per commit that touched the key since: chunks one after the
 other, each sealed in an envelope of its own that says how long it is, so that a commit appends its few versions without
 rewriting what is there. The base says from which instant on the log is exact, its **floor**. An addition brings new
-versions, and closes earlier ones, of whose events a later version has arrived. A chunk's flags are bits of the
-envelope's own byte; its body::
+versions, and closes earlier ones, of whose events a later version has arrived. A log's stamp is its last chunk's.
 
-    4        m, number of versions
-    4        k, number of earlier versions that are closed, at the chunk's own as-of instant
-    8        the floor, microseconds UTC; 0 in an addition
-    ...      words of 8 bytes, per attribute m of them: available_at (if flag 1), leave (flag 4), event timestamp, event
-             number (flag 8), each column, null bits for every 64 columns (flag 16)
-    8 k      places of the closed versions, counted from the log's first in the order of storage
-    ...      the strings, column by column, UTF-8; then zeros up to 4 bytes before a multiple of 8
-
-    flags    1 each version has its available_at; otherwise 2: as its event timestamp; otherwise: the as-of instant
-             4 each version has its leave; otherwise: never      8 numbered      16 some value is null      32 a base
-
-Little-endian; `featurestore.online.versions` says what a word holds. The versions of a chunk stand in the total order
-``(event_timestamp, available_at, event_id)``; those of different chunks have different available_at, or stand in that
-order anyway, so that reading sorts them by the first two. A log's stamp is its last chunk's.
+The versions of a chunk stand in the total order ``(event_timestamp, available_at, event_id)``; those of different
+chunks have different available_at, or stand in that order anyway, so that reading sorts them by the first two.
 """
 
 from __future__ import annotations
@@ -27,21 +14,17 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from featurestore.online import log_chunk
 from featurestore.online.envelope import HEAD_BYTES, LOG, STAMP, TAIL_BYTES, Stamp, head, refusal, seal, unpack_stamp
 from featurestore.online.errors import RowFormatError
-from featurestore.online.versions import AVAILABLE, EVENT, FIRST, ID, LEAVE, Layout, Versions, Words
+from featurestore.online.versions import Layout, Versions
 from featurestore.semantics.aggregate import Aggregate, EventLog
-from featurestore.semantics.interval import NEVER_US
 from featurestore.semantics.value import DType
 
-_EACH_AVAILABLE, _AS_EVENT, _EACH_LEAVE, _NUMBERED, _SOME_NULL, _BASE = 1, 2, 4, 8, 16, 32
-_COUNTS = struct.Struct("<IIq")
-_BODY_AT = HEAD_BYTES + _COUNTS.size
 _LENGTH = struct.Struct("<I")
 _FLAGS_AT, _LENGTH_AT = 3, 4
 _NOTHING_CLOSED = np.empty(0, dtype=np.int64)
@@ -139,11 +122,11 @@ class LogCodec:
 
     def base(self, versions: Versions, stamp: Stamp, floor_us: int) -> bytes:
         """Return a log of one base of versions in total order."""
-        return self._chunk(versions, _NOTHING_CLOSED, stamp, floor_us, _BASE)
+        return self._chunk(versions, _NOTHING_CLOSED, stamp, floor_us)
 
     def addition(self, versions: Versions, closed: NDArray[np.int64], stamp: Stamp) -> bytes:
         """Return a chunk to append: new versions in total order, and the places of those that leave at the stamp."""
-        return self._chunk(versions, closed, stamp, 0, 0)
+        return self._chunk(versions, closed, stamp, None)
 
     def decode(self, stored: bytes) -> tuple[EventLog, Stamp]:
         """Return the versions in total order and the log's stamp.
@@ -158,24 +141,31 @@ class LogCodec:
 
     def read(self, stored: Sequence[bytes]) -> StoredLogs:
         """Read several logs, by the same conditions as `decode`."""
-        parsed = [self._parsed(log) for log in stored]
-        bounds = np.zeros(len(stored) + 1, dtype=np.int64)
-        np.cumsum([sum(chunk.m for chunk in chunks) for chunks in parsed], out=bounds[1:])
-        versions = self.layout.blank(int(bounds[-1]))
-        for first, chunks in zip(bounds.tolist(), parsed, strict=False):
-            at = first
-            for chunk in chunks:
-                chunk.read_into(versions, first, at)
-                at += chunk.m
-        numbered = all(chunk.numbered or not chunk.m for chunks in parsed for chunk in chunks)
-        logs = [StoredLog(chunks[0].m, len(chunks), chunks[0].floor_us, chunks[-1].stamp) for chunks in parsed]
+        chunks: list[log_chunk.Chunk] = []
+        logs, bounds = [], np.zeros(len(stored) + 1, dtype=np.int64)
+        at = 0
+        for i, log in enumerate(stored):
+            part = self._placed(log, at)
+            chunks += part
+            base, last = part[0], part[-1]
+            logs.append(StoredLog(base.m, len(part), base.floor_us, unpack_stamp(last.content[STAMP])))
+            bounds[i + 1] = at = last.at + last.m
+        versions = self.layout.blank(at)
+        log_chunk.fill(self.layout, versions, chunks, self.mismatch)
+        numbered = all(chunk.numbered for chunk in chunks)
         return StoredLogs(Versions(versions.words, versions.texts, numbered), bounds, logs)
 
-    def _parsed(self, stored: bytes) -> list[_Chunk]:
-        chunks = [_Chunk(self, chunk) for chunk in self.chunks(stored)]
-        if not chunks[0].is_base or any(chunk.is_base for chunk in chunks[1:]):
-            raise self.mismatch("a stored log has a base in another place than its beginning")
-        return chunks
+    def _placed(self, stored: bytes, first: int) -> list[log_chunk.Chunk]:
+        """Return a log's chunks, their versions to stand from ``first`` on."""
+        at = first
+        placed: list[log_chunk.Chunk] = []
+        for content in self.chunks(stored):
+            m, k, floor_us = log_chunk.counts(content, self.mismatch)
+            if bool(content[_FLAGS_AT] & log_chunk.BASE) == bool(placed):
+                raise self.mismatch("a stored log has a base in another place than its beginning")
+            placed.append(log_chunk.Chunk(content, m, k, floor_us, first, at))
+            at += m
+        return placed
 
     def whole(self, stored: bytes | None, stamp: bytes) -> bool:
         """Tell whether a stored log is whole and has this packed stamp; its values are not looked at."""
@@ -202,91 +192,6 @@ class LogCodec:
         """Return the error of a log that contradicts itself."""
         return RowFormatError(what, where=self.where, mend="run `unskew materialise` to write it anew")
 
-    def _chunk(self, versions: Versions, closed: NDArray[np.int64], stamp: Stamp, floor_us: int, flags: int) -> bytes:
-        words, layout, as_of_us = versions.words, self.layout, stamp.as_of_us
-        parts = [_COUNTS.pack(len(versions), len(closed), floor_us)]
-        if not (words[AVAILABLE] == as_of_us).all():
-            as_event = (words[AVAILABLE] == words[EVENT]).all()
-            flags |= _AS_EVENT if as_event else _EACH_AVAILABLE
-            parts += [] if as_event else [words[AVAILABLE].tobytes()]
-        if not (words[LEAVE] == NEVER_US).all():
-            flags |= _EACH_LEAVE
-            parts.append(words[LEAVE].tobytes())
-        some_null = bool(words[layout.nulls_at :].any())
-        flags |= (_NUMBERED if versions.numbered else 0) | (_SOME_NULL if some_null else 0)
-        end = layout.rows if some_null else layout.nulls_at
-        parts.append(words[EVENT:end].tobytes() if versions.numbered else words[EVENT].tobytes())
-        parts += [] if versions.numbered else [words[FIRST:end].tobytes()]
-        parts += [closed.tobytes()] if len(closed) else []
-        parts += [_text_bytes(of, words[row]) for of, row in zip(versions.texts, layout.text_rows, strict=True)]
-        body = b"".join(parts)
-        body += bytes(-(len(body) + TAIL_BYTES) % 8)
+    def _chunk(self, versions: Versions, closed: NDArray[np.int64], stamp: Stamp, base_floor_us: int | None) -> bytes:
+        flags, body = log_chunk.pack(self.layout, versions, closed, stamp.as_of_us, base_floor_us)
         return seal(head(LOG, flags, HEAD_BYTES + len(body) + TAIL_BYTES, self._digest, stamp) + body)
-
-
-class _Chunk:
-    """Read one whole chunk; a piece that is not there is an error, never a short read."""
-
-    def __init__(self, codec: LogCodec, chunk: bytes) -> None:
-        self._codec, self._bytes = codec, chunk
-        if len(chunk) < _BODY_AT + TAIL_BYTES:
-            raise self._wrong()
-        self.m, self._k, self.floor_us = _COUNTS.unpack_from(chunk, HEAD_BYTES)
-        self._flags = chunk[_FLAGS_AT]
-        self.stamp = unpack_stamp(chunk[STAMP])
-        self.is_base, self.numbered = bool(self._flags & _BASE), bool(self._flags & _NUMBERED)
-
-    def read_into(self, versions: Versions, first: int, at: int) -> None:
-        """Fill the versions from ``at`` on, and close those from ``first`` up to it that this chunk closes."""
-        end, flags, layout = at + self.m, self._flags, self._codec.layout
-        words = versions.words
-        rows = [AVAILABLE] if flags & _EACH_AVAILABLE else []
-        rows += [LEAVE] if flags & _EACH_LEAVE else []
-        rows += [EVENT, ID] if self.numbered else [EVENT]
-        rows += range(FIRST, layout.rows if flags & _SOME_NULL else layout.nulls_at)
-        stored = self._words(len(rows) * self.m + self._k)
-        words[rows, at:end] = stored[: len(rows) * self.m].reshape(len(rows), self.m)
-        if not flags & _EACH_AVAILABLE:
-            words[AVAILABLE, at:end] = words[EVENT, at:end] if flags & _AS_EVENT else self.stamp.as_of_us
-        if not flags & _EACH_LEAVE:
-            words[LEAVE, at:end] = NEVER_US
-        self._read_texts(versions, at, _BODY_AT + stored.nbytes)
-        if self._k:
-            self._close(words[:, first:at], stored[len(rows) * self.m :])
-
-    def _words(self, count: int) -> Words:
-        if _BODY_AT + 8 * count > len(self._bytes) - TAIL_BYTES:
-            raise self._wrong()
-        return np.frombuffer(self._bytes, dtype="<i8", count=count, offset=_BODY_AT)
-
-    def _read_texts(self, versions: Versions, at: int, start: int) -> None:
-        """Read the strings that begin at ``start``, up to the chunk's padding."""
-        for texts, row in zip(versions.texts, self._codec.layout.text_rows, strict=True):
-            lengths = versions.words[row, at : at + self.m].tolist()
-            if any(length < 0 for length in lengths) or start + sum(lengths) > len(self._bytes):
-                raise self._wrong()
-            for i, length in enumerate(lengths, at):
-                texts[i] = self._text(start, length)
-                start += length
-        if not 0 <= len(self._bytes) - TAIL_BYTES - start < 8:
-            raise self._wrong()
-
-    def _text(self, start: int, length: int) -> str:
-        try:
-            return self._bytes[start : start + length].decode()
-        except UnicodeDecodeError:
-            raise self._codec.mismatch("a stored log has a string that is not UTF-8") from None
-
-    def _close(self, words: Words, places: Words) -> None:
-        if (places < 0).any() or (places >= words.shape[1]).any():
-            raise self._codec.mismatch("a stored log closes a version that it does not have")
-        words[LEAVE, places] = np.minimum(words[LEAVE, places], self.stamp.as_of_us)
-
-    def _wrong(self) -> RowFormatError:
-        return self._codec.mismatch("a stored log's columns do not have the lengths it says")
-
-
-def _text_bytes(texts: NDArray[np.object_], lengths: Words) -> bytes:
-    """Return the strings one after the other; one of no bytes may be a null, whatever stands there."""
-    given: list[tuple[Any, int]] = list(zip(texts.tolist(), lengths.tolist(), strict=True))
-    return b"".join(text.encode() for text, length in given if length)

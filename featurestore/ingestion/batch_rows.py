@@ -78,7 +78,7 @@ class ViewRowsReader:
     def _keep(self, kind: str, batch: MicroBatch, reasons: dict[int, str], mend: str, after: str) -> None:
         rows = [
             DeadRow(kind, reason, "", mend, self._form.written(batch.columns, i), f"{self._source.name}:{after}:{i}")  # type: ignore[arg-type]
-            for i, reason in reasons.items()
+            for i, reason in sorted(reasons.items())
         ]
         if rows:
             self._dead_letters.add(self._source.name, rows)

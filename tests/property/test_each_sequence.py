@@ -39,8 +39,10 @@ def check_each(
     sequences = np.array([s for *_, s in asked], dtype=np.int64)
     order = np.random.default_rng(last).permutation(len(asked))
     asked_at = keys.take(order), instants[order], sequences[order]
-    held = isinstance(store, AuditRows)
-    frame = store.features_at_each(*asked_at) if held else store.features_at_each(setting.view, *asked_at)
+    if isinstance(store, AuditRows):
+        frame = store.features_at_each(*asked_at)
+    else:
+        frame = store.features_at_each(setting.view, *asked_at)
     frame = frame.take(np.argsort(order))
     for name, values in frame.columns.items():
         frame.columns[name], frame.statuses[name] = apply_ttl(

@@ -34,6 +34,8 @@ Writer = Callable[[Any], Any]
 
 FLOAT32_MAX = 3.4028235677973366e38
 """The least double that rounds to an infinite float32: 2^128 - 2^103."""
+FLOAT64_MAX = 2**1024 - 2**970
+"""The least integer that rounds to an infinite double; only a program can hand over such, no JSON has it."""
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 _DECIMAL_LIMIT = 10**18
 _EXACT_DIGITS = 15
@@ -109,7 +111,7 @@ def _read_int64(value: Any) -> int:
 def _read_float64(value: Any) -> float:
     if type(value) is float:
         return value
-    if type(value) is int:
+    if type(value) is int and abs(value) < FLOAT64_MAX:
         return float(value)
     if type(value) is str and value in _NOT_FINITE:
         return _NOT_FINITE[value]

@@ -153,6 +153,7 @@ def test_a_batch_of_bad_rows_alone_gives_no_rows(form):
         ("id", True), ("id", 1.0), ("id", 2**63), ("id", -(2**63) - 1), ("id", "1"), ("id", 2.0**63),
         ("ts", 1_488_362_400), ("ts", "2017-03-01T10:00:00"), ("ts", "2017-02-30T10:00:00Z"),
         ("shop", 7), ("shop", ["x"]), ("value", "0.5"), ("value", True), ("value", {}),
+        ("value", 2**1024 - 2**970), ("value", -(10**400)), ("weight", 10**400),
         ("weight", 3.5e38), ("weight", -3.4028236e38), ("price", "1.234"), ("price", 1e17), ("price", "x"),
         ("price", "12345678901234567.00"), ("member", 1), ("gone", "false"),
     ],
@@ -174,6 +175,7 @@ def test_a_value_of_another_type_or_out_of_range_is_refused_alone_and_among_othe
     ("name", "sent", "stored"),
     [
         ("id", -(2**63), -(2**63)), ("id", 2**63 - 1, 2**63 - 1), ("value", 3, 3.0), ("value", -0.0, -0.0),
+        ("value", 2**1024 - 2**970 - 1, 1.7976931348623157e308),
         ("value", "Infinity", math.inf), ("value", "-Infinity", -math.inf), ("value", 5e-324, 5e-324),
         ("weight", "-Infinity", -math.inf), ("weight", 16777217, 16777216.0),
         ("weight", 3.4028235e38, 3.4028234663852886e38),

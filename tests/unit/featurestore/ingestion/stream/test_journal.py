@@ -97,7 +97,11 @@ def test_an_entry_that_an_appender_left_unfinished_is_cut_at_whatever_byte_it_en
             assert journal.backlog().appended_rows == 7
 
 
-@pytest.mark.parametrize("tail", [b"\x00" * 100, b"\xff" * 100, b"\x00" * 31, b"garbage" * 9999])
+@pytest.mark.parametrize(
+    "tail",
+    [b"\x00" * 100, b"\xff" * 100, b"\x00" * 31, b"garbage" * 9999],
+    ids=["zeros", "ones", "less than a head", "much"],
+)
 def test_foreign_bytes_behind_the_last_entry_are_cut(folder, journal, tail):
     journal.append([(b"first", 1)])
     with segments(folder)[0].open("ab") as handle:
@@ -429,6 +433,11 @@ def test_a_closed_journal_opens_again_at_the_next_call(journal):
     assert payloads(journal) == [b"first"]
     journal.append([(b"second", 1)])
     assert payloads(journal) == [b"first", b"second"]
+
+
+def test_counting_makes_nothing_where_nothing_was_ever_appended(folder, journal):
+    assert journal.backlog().rows == 0
+    assert not folder.exists()
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):

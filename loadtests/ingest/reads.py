@@ -70,13 +70,13 @@ def prepare(project: Path, file: Path) -> None:
 def write_events(path: Path, users: Any, at_us: Any, seed: int) -> Path:
     """Write a file of purchases to import."""
     chance, count = np.random.default_rng(seed), len(users)
-    cents = pa.array(chance.integers(1, 20_000, count)).cast(pa.decimal128(18, 0))
+    whole = pa.array(chance.integers(1, 200, count, dtype=np.int32))
     table = pa.table(
         {
             "event_id": pa.array(np.arange(count)),
             "user_id": pa.array(users),
             "at": pa.array(at_us).cast(pa.timestamp("us", "UTC")),
-            "amount": cents.cast(pa.decimal128(18, 2)),
+            "amount": whole.cast(pa.decimal128(12, 2)).cast(pa.decimal128(18, 2)),
             "shop_id": pa.array(chance.integers(0, 200, count)),
         }
     )

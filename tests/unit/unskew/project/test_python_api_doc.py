@@ -22,9 +22,10 @@ def test_the_page_runs_in_a_project(ready: Any, monkeypatch: pytest.MonkeyPatch)
         assert names["again"].digest == names["rows"].digest
         assert names["from_file"].rows > 0
         assert (names["report"].rows, names["report"].sequence) == (1, 2)
+        assert (names["written"].accepted, [reason[:2] for reason in names["reasons"]]) == (1, [(1, "/timestamp")])
         assert set(names["values"]) == {output.name for output in names["service"].outputs}
         assert {len(states) for states in names["states"].values()} == {2}
 
 
 def test_every_block_is_found() -> None:
-    assert len(BLOCKS) == PAGE.count("```python") == 5
+    assert len(BLOCKS) == PAGE.count("```python") == 6

@@ -131,6 +131,7 @@ def test_commits_written_in_runs_read_as_they_do_one_by_one(seed, cut):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 def test_long_run():
     figures = Figures()
     for seed in range(LONG_BATCHES):

@@ -30,7 +30,7 @@ _LOADING = [packed(b"SCRIPT", b"LOAD", script.text) for script in SCRIPTS]
 
 
 class RedisCommits:
-    """Write commits over one connection, opened when first needed and again when lost; safe for threads.
+    """Write commits, by a connection for each source; safe for threads, and sources do not wait for each other.
 
     Parameters
     ----------
@@ -41,48 +41,75 @@ class RedisCommits:
     def __init__(self, address: RedisAddress) -> None:
         self._address = address
         self._lock = Lock()
-        self._connection: RedisConnection | None = None
-        self._sources: dict[str, _Writer] = {}
+        self._writers: dict[str, _Writer] = {}
 
     def apply(self, write: CommitWrite) -> int:
         """Store a commit; see `featurestore.online.base.OnlineStore.apply`."""
-        with self._lock:
-            writer = self._writer(write.source)
-            if writer.doubtful:
-                self._raise(writer, write.epoch)
-            name, keys = writer.name(write.epoch), writer.keys
-            self._send(writer, write.epoch, value_calls(keys, name, write.before))
-            made = self._send(writer, write.epoch, change_calls(keys, name, write))
-            conflicts = [row_key for answer in made if isinstance(answer, list) for row_key in answer]
-            if conflicts:
-                raise CommitConflict(write.source, conflicts, self._address.name)
-            self._send(writer, write.epoch, entry_calls(keys, name, write.index))
-            self._send(writer, write.epoch, value_calls(keys, name, write.after))
-            return sum(made)
+        return self._writer(write.source).apply(write)
 
     def raise_fence(self, source: str, epoch: int) -> None:
         """Let no lesser epoch write; see `featurestore.online.base.OnlineStore.raise_fence`."""
-        with self._lock:
-            self._raise(self._writer(source), epoch)
+        self._writer(source).raise_fence(epoch)
 
     def close(self) -> None:
-        """Close the connection; the next call would open one again."""
+        """Close the connections; the next call would open one again."""
+        with self._lock:
+            for writer in self._writers.values():
+                writer.close()
+
+    def _writer(self, source: str) -> _Writer:
+        with self._lock:
+            return self._writers.setdefault(source, _Writer(self._address, source))
+
+
+class _Writer:
+    """Write the commits of one source over a connection that is opened when first needed and again when lost."""
+
+    def __init__(self, address: RedisAddress, source: str) -> None:
+        self._address = address
+        self._source = source
+        self._keys = SourceKeys(source)
+        self._lock = Lock()
+        self._connection: RedisConnection | None = None
+        self._number = 0
+        self._is_doubtful = False
+
+    def apply(self, write: CommitWrite) -> int:
+        with self._lock:
+            if self._is_doubtful:
+                self._raise_fence(write.epoch)
+            keys, name = self._keys, self._name(write.epoch)
+            self._send(write.epoch, value_calls(keys, name, write.before))
+            made = self._send(write.epoch, change_calls(keys, name, write))
+            conflicts = [row_key for answer in made if isinstance(answer, list) for row_key in answer]
+            if conflicts:
+                raise CommitConflict(self._source, conflicts, self._address.name)
+            self._send(write.epoch, entry_calls(keys, name, write.index))
+            self._send(write.epoch, value_calls(keys, name, write.after))
+            return sum(made)
+
+    def raise_fence(self, epoch: int) -> None:
+        with self._lock:
+            self._raise_fence(epoch)
+
+    def close(self) -> None:
         with self._lock:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
 
-    def _writer(self, source: str) -> _Writer:
-        return self._sources.setdefault(source, _Writer(source))
+    def _name(self, epoch: int) -> bytes:
+        """Return what the writer says of itself to fences."""
+        return b"%d %d" % (epoch, self._number)
 
-    def _raise(self, writer: _Writer, epoch: int) -> None:
+    def _raise_fence(self, epoch: int) -> None:
         """Raise all fences, above what may still come by a connection that was lost."""
-        if writer.doubtful:
-            writer.connection += 1
-        self._send(writer, epoch, fence_calls(writer.keys, writer.name(epoch)))
-        writer.doubtful = False
+        if self._is_doubtful:
+            self._number += 1
+        self._send(epoch, fence_calls(self._keys, self._name(epoch)))
+        self._is_doubtful = False
 
-    def _send(self, writer: _Writer, epoch: int, calls: Sequence[bytes]) -> list[Any]:
+    def _send(self, epoch: int, calls: Sequence[bytes]) -> list[Any]:
         """Send a phase and return its answers, if all of it is stored or in conflict."""
         if not calls:
             return []
@@ -91,28 +118,14 @@ class RedisCommits:
             answers = _ask(connection, calls)
         except BaseException:
             connection.close()
-            writer.doubtful, self._connection = True, None
+            self._is_doubtful, self._connection = True, None
             raise
         errors = [answer for answer in answers if isinstance(answer, hiredis.ReplyError)]
         if any(str(error).startswith("FENCED") for error in errors):
-            raise OwnershipLost(writer.source, epoch, self._address.name)
+            raise OwnershipLost(self._source, epoch, self._address.name)
         if errors:
             raise refused(errors[0], self._address.name)
         return answers
-
-
-class _Writer:
-    """What this process is to one source: the number of its connection, and whether one was lost since."""
-
-    def __init__(self, source: str) -> None:
-        self.source = source
-        self.keys = SourceKeys(source)
-        self.connection = 0
-        self.doubtful = False
-
-    def name(self, epoch: int) -> bytes:
-        """Return what it says of itself to fences."""
-        return b"%d %d" % (epoch, self.connection)
 
 
 def refused(error: Exception, where: str) -> OnlineStoreUnavailable:

@@ -17,12 +17,15 @@ class CuttingProxy:
     hold_after
         Commands that a connection may send; the others reach the server only after `release`, even when the client is
         gone.
+    holding
+        Whether a connection is held back, or was.
     """
 
     def __init__(self, port):
         self.port = port
         self.cut_after = None
         self.hold_after = None
+        self.holding = False
         self.release = Event()
         self.released = Event()
         self._listening = socket.create_server(("127.0.0.1", 0))
@@ -50,6 +53,7 @@ class CuttingProxy:
                 if sent == cut_after:
                     break
                 if sent == hold_after:
+                    self.holding = True
                     self.release.wait()
                 server.sendall(command)
             server.shutdown(socket.SHUT_WR)

@@ -1,8 +1,10 @@
 """Commits on Redis where connections are cut, answers are late, memory is full, and scripts are forgotten."""
 
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from time import sleep
 
 import pytest
 import redis
@@ -120,6 +122,19 @@ def test_what_a_lost_connection_still_sends_changes_nothing_of_what_came_after(r
         assert store.apply(third) == 0
 
 
+def test_a_source_does_not_wait_for_another_whose_answers_are_late(raw, proxy):
+    with closing(RedisStore(proxy.url + "?socket_timeout=2")) as store, ThreadPoolExecutor(1) as pool:
+        proxy.hold_after = GREETING
+        late = pool.submit(store.apply, first_commit())
+        while not proxy.holding:
+            sleep(0.01)
+        proxy.hold_after = None
+        assert store.apply(commit_of(1, [change_of(b"i:99", 1)], source="returns")) == 1
+        assert not late.done()
+        proxy.release.set()
+        assert late.result() == 6
+
+
 def test_an_epoch_is_for_one_store_object_once_a_connection_was_lost(raw, proxy, redis_server):
     with closing(RedisStore(proxy.url)) as store, closing(RedisStore(redis_server)) as other:
         proxy.cut_after = GREETING + 1
@@ -221,7 +236,7 @@ def test_a_commit_is_four_phases_each_one_transaction_in_the_servers_log(start_r
         changes = [change_of(b"i:%d" % i, 2) for i in range(1, 101)]
         store.apply(commit_of(2, changes, [entry(b"%d" % i) for i in range(100)]))
         assert raw.info("stats")["total_reads_processed"] - began < 12
-        appended = (server.directory / "appendonlydir").glob("*.incr.aof")
+        appended = server.directory.rglob("*.aof")
         assert b"".join(path.read_bytes() for path in appended).count(b"MULTI") <= 3 + 4
     server.stop()
 

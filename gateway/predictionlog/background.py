@@ -16,9 +16,13 @@ _logger = logging.getLogger(__name__)
 _PROGRAM = """
 import os, sys
 from pathlib import Path
+from gateway.errors import PredictionLogError
 from gateway.predictionlog.compaction import compact
 os.nice(19)
-compact(Path(sys.argv[1]))
+try:
+    compact(Path(sys.argv[1]))
+except PredictionLogError as error:
+    sys.exit(f"prediction log: {error}")
 """
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from featurestore.foundation.durable_file import create_durably, make_folder, sync_folder
+from gateway.errors import PredictionLogError
 from gateway.predictionlog.contents import (
     DONE,
     PLAN,
@@ -61,21 +62,36 @@ class Compacted:
 def compact(root: Path) -> Compacted:
     """Turn all segments that will not grow into Parquet files; safe to be killed, and to be run by many at once.
 
-    Memory is bounded: a frame and a row group of each file being written.
+    Memory is bounded: a frame, and a row group of each file being written.
+
+    Raises
+    ------
+    PredictionLogError
+        If a file cannot be read or written. Nothing is lost by that.
     """
-    make_folder(state_folder(root))
-    with _exclusive(state_folder(root) / "lock") as alone:
-        if not alone:
-            return Compacted(busy=True)
-        _take_away(root)
-        done = Compacted()
-        for state in state_files(root):
-            if state.name.startswith(PLAN):
-                done += _carry_out(root, state)
-        for chosen in _choices(root):
-            done += _carry_out(root, _plan(root, chosen))
-        _take_away(root)
-        return done
+    try:
+        make_folder(state_folder(root))
+        with _exclusive(state_folder(root) / "lock") as alone:
+            return _compact(root) if alone else Compacted(busy=True)
+    except OSError as error:
+        raise PredictionLogError(
+            f"the log cannot be compacted: {error}",
+            where=str(root),
+            mend="make room on the disk, or the folder writable, and run it again: nothing was lost",
+        ) from error
+
+
+def _compact(root: Path) -> Compacted:
+    _remove_unnamed(root)
+    _take_away(root)
+    done = Compacted()
+    for state in state_files(root):
+        if state.name.startswith(PLAN):
+            done += _carry_out(root, state)
+    for chosen in _choices(root):
+        done += _carry_out(root, _plan(root, chosen))
+    _take_away(root)
+    return done
 
 
 def _choices(root: Path) -> Iterator[list[Segment]]:
@@ -166,12 +182,12 @@ def _take_away(root: Path) -> None:
                 (segments_folder(root) / name).unlink(missing_ok=True)
             sync_folder(segments_folder(root))
             state.unlink()
-        if alone:
-            _remove_unnamed(root)
 
 
 def _remove_unnamed(root: Path) -> None:
-    """Remove what killed writers left before it had its name."""
+    """Remove what killed compactions and writers left before it had its name."""
+    for path in state_folder(root).glob(f".{PLAN}*.tmp"):
+        path.unlink()
     for path in segments_folder(root).glob(".*.tmp"):
         with path.open("rb") as handle:
             if lock(handle):

@@ -68,12 +68,14 @@ class Segment:
         """
         waiting: list[pa.RecordBatch] = []
         of: Layout | None = None
+        rows = 0
         for layout, batch in self._row_frames(wanted, condition):
-            if waiting and of is not None and (layout is not of or sum(map(len, waiting)) >= JOINED_ROWS):
+            if of is not None and waiting and (layout is not of or rows >= JOINED_ROWS):
                 yield of, _joined(waiting)
-                waiting = []
+                waiting, rows = [], 0
             of = layout
             waiting.append(batch)
+            rows += batch.num_rows
         if of is not None and waiting:
             yield of, _joined(waiting)
 

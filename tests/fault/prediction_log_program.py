@@ -42,18 +42,19 @@ def batch(number: int, model: str) -> PredictionBatch:
     )
 
 
-async def ask(log: PredictionLog, numbers: list[int], model: str) -> None:
+async def ask(log: PredictionLog, numbers: list[int], model: str, *, waits: bool) -> None:
     """Answer one request after the other, as one connection asks for them."""
     while True:
         number = numbers[0]
         numbers[0] += 1
         log.append(batch(number, model))
-        synced = log.settlement(1)
-        if synced is not None and not await asyncio.shield(synced):
-            continue
-        sys.stdout.write(f"{number} {time.monotonic():.6f}\n")
-        sys.stdout.flush()
-        await asyncio.sleep(0 if synced is not None else 0.0005)
+        settled = log.settlement(1)
+        synced = await asyncio.shield(settled) if settled is not None else False
+        if synced or not waits:
+            sys.stdout.write(f"{number} {time.monotonic():.6f}\n")
+            sys.stdout.flush()
+        if not synced:
+            await asyncio.sleep(0.0005)
 
 
 async def main(root: Path, durability: str, callers: int = 4) -> None:
@@ -64,7 +65,7 @@ async def main(root: Path, durability: str, callers: int = 4) -> None:
     sys.stdout.write(f"{log.worker}\n")
     sys.stdout.flush()
     numbers = [0]
-    await asyncio.gather(*(ask(log, numbers, "ab"[caller % 2]) for caller in range(callers)))
+    await asyncio.gather(*(ask(log, numbers, "ab"[caller % 2], waits=chosen == "sync") for caller in range(callers)))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import pytest
 
 from featurestore.foundation.clock import DAY
 from featurestore.semantics.value import Float64, column
+from gateway.errors import PredictionLogError
 from gateway.predictionlog import compaction, parquet_files
 from gateway.predictionlog.compaction import Compacted, compact
 from gateway.predictionlog.contents import opened, readers_lock, state_files, state_folder
@@ -233,6 +234,19 @@ def test_a_damaged_file_is_told(make_batch: MakeBatch, tmp_path: Path) -> None:
     told = verify(tmp_path)
     assert [path for path, _ in told.damage] == [str(file)]
     assert told.describe()["lost"] == 500
+
+
+def test_a_compaction_that_cannot_write_says_so_and_the_next_ends_it(
+    make_batch: MakeBatch, log: PredictionLog, tmp_path: Path
+) -> None:
+    log.append(make_batch())
+    log.close()
+    (tmp_path / "spend").write_text("in the way")
+    with pytest.raises(PredictionLogError, match=r"cannot be compacted: .*nothing was lost"):
+        compact(tmp_path)
+    (tmp_path / "spend").unlink()
+    assert numbers(tmp_path) == [0]
+    assert compact(tmp_path).rows == 1
 
 
 def test_what_killed_writers_left_unnamed_is_removed(make_batch: MakeBatch, log: PredictionLog, tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ ROWS = st.lists(
 
 
 @given(ROWS, st.sampled_from(CONDITIONS), st.lists(st.sampled_from([*DERIVED, *VALUES]), max_size=5, unique=True))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_batch_has_the_rows_that_history_has(rows, condition, names):
     view, table = made(condition, names), batch(rows)
     with closing(RowEngine()) as engine:

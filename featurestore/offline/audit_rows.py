@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from featurestore.definitions import FeatureView
 from featurestore.foundation.errors import OfflineStoreError
@@ -74,6 +75,10 @@ class AuditRows:
             places.append(special[states >= 0][part])
             frames.append(join(rows, self._aggregates, owners, instants_us[places[-1]], self._threads))
         return frames[0] if len(frames) == 1 else stacked(frames).take(np.argsort(np.concatenate(places)))
+
+    def behind(self, keys: Column, instants_us: Integers, sequences: Integers) -> NDArray[np.bool_]:
+        """Tell which questions are as of a commit before one that touches their key and could be seen at their t."""
+        return self._rows.touched(self._codes(keys), instants_us, sequences)
 
     def _earlier(self, states: Integers) -> Iterator[tuple[Integers, EventRows, Integers]]:
         """Give, piece by piece, which of the questions it answers, the rows at their states, and each one's code."""

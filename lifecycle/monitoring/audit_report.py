@@ -7,6 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
 from featurestore.foundation.clock import format_instant
 from gateway.predictionlog.completeness import WorkerState
 from lifecycle.monitoring.skew_cause import Cause
@@ -75,6 +79,14 @@ class FeatureCount:
         return {"compared": self.compared, "equal": self.equal, "mismatches": self.mismatches, "causes": causes}
 
 
+@dataclass(slots=True)
+class BehindCount:
+    """Reads of a view that had not seen what touched their key, and the prediction id of one of them."""
+
+    example: str
+    predictions: int = 0
+
+
 @dataclass
 class AuditReport:
     """The findings of one audit, over all models it looked at.
@@ -89,6 +101,9 @@ class AuditReport:
         Records that were left out, by reason: ``pending`` (s is beyond what history holds yet), ``degraded`` (answered
         without features), ``no-sequence`` (no s was logged), ``unregistered`` (of a model version that the registry
         does not have as it was logged), ``undefined`` (its feature service is no longer defined).
+    behind
+        By view, reads that were as of a commit before one that had touched their key a minute ago or longer; their
+        values are held to the commit that they are of all the same.
     not_compared
         Features of compared records that were left out, with the reason.
     workers
@@ -101,6 +116,7 @@ class AuditReport:
     examples: list[Example] = field(default_factory=list)
     predictions: int = 0
     not_auditable: Counter[str] = field(default_factory=Counter)
+    behind: dict[str, BehindCount] = field(default_factory=dict)
     not_compared: dict[str, str] = field(default_factory=dict)
     workers: tuple[WorkerState, ...] = ()
     history: dict[str, int] = field(default_factory=dict)
@@ -143,6 +159,13 @@ class AuditReport:
         found.compared += compared
         found.equal += equal
 
+    def count_behind(self, view: str, behind: NDArray[np.bool_], prediction_ids: pa.Array) -> None:
+        """Add reads of a view that were behind."""
+        if behind.any():
+            example = prediction_ids[int(np.argmax(behind))].as_py()
+            found = self.behind.setdefault(view, BehindCount(example))
+            found.predictions += int(behind.sum())
+
     def blame(self, feature: str, cause: Cause, mismatches: int) -> None:
         """Add mismatches of a feature that have one cause; those without any are told as they were left."""
         if mismatches:
@@ -169,6 +192,7 @@ class AuditReport:
             "by_cause": {str(cause): causes[cause] for cause in Cause if causes[cause]},
             "examples": [each.describe() for each in _in_order(self.examples)],
             "not_auditable": dict(sorted(self.not_auditable.items())),
+            "behind": {view: asdict(found) for view, found in sorted(self.behind.items())},
             "not_compared": dict(sorted(self.not_compared.items())),
             "log": _completeness(self.workers),
             "history": dict(sorted(self.history.items())),

@@ -104,7 +104,11 @@ class ModelAudit:
         for view in self._service.views:
             if view.name in rows.sequences and view.entity.name in rows.keys:
                 keys, sequences = rows.keys[view.entity.name], rows.sequences[view.name]
-                values = self._views[view.name].history.values_at(keys, rows.instants_us, sequences)
+                history = self._views[view.name].history
+                values = history.values_at(keys, rows.instants_us, sequences)
+                self._report.count_behind(
+                    view.name, history.behind(keys, rows.instants_us, sequences), rows.prediction_ids
+                )
                 for ref in self._service.refs_of(view):
                     columns[ref.name] = values.columns[ref.feature.name]
                     statuses[ref.name] = values.statuses[ref.feature.name]

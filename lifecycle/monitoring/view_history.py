@@ -9,12 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featurestore.definitions import FeatureView
-from featurestore.foundation.clock import EARLIEST_US
+from featurestore.foundation.clock import EARLIEST_US, MINUTE
 from featurestore.offline.base import OfflineStore, ViewFrame
 from featurestore.semantics.aggregate import EventLog
 from featurestore.semantics.finalise import apply_ttl
 from featurestore.semantics.value import Column, identical
 from lifecycle.monitoring.logged_rows import UNLOGGED
+
+SLACK_US = MINUTE
+"""A commit is available from just before it is written: a read this much later that has not seen it is told of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,10 @@ class ViewHistory:
     def values_at(self, keys: Column, instants_us: NDArray[np.int64], sequences: NDArray[np.int64]) -> ViewValues:
         """Return the view's features at each (key, t, s)."""
         return finished(self.view, self._rows.features_at_each(keys, instants_us, sequences), instants_us)
+
+    def behind(self, keys: Column, instants_us: NDArray[np.int64], sequences: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell which reads had not seen a commit that touched their key and was available `SLACK_US` before."""
+        return self._rows.behind(keys, instants_us - SLACK_US, sequences)
 
     def logs(self, keys: Column, s: int) -> list[EventLog]:
         """Return all versions of each key's events that were committed up to ``s``."""

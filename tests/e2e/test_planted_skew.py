@@ -209,6 +209,18 @@ def test_one_event_that_was_dropped_on_its_way_to_the_online_store(live: Live) -
     assert {each["keys"]["customer"] for each in examples} == {2}
 
 
+def test_a_lost_write_that_nothing_was_built_upon_leaves_reads_behind(live: Live) -> None:
+    """They are exact as of their commit, so no value differs, and it is told that the store lacks a later commit."""
+    live.clock.set(NOW_US + 11 * MINUTE)
+    live.commit([order(100, 2, NOW_US + 10 * MINUTE)], lambda store: Dropping(store, live.key(2)))
+    with live.gateway() as gateway:
+        live.predict(gateway, NOW_US + 11 * MINUTE + SECOND)
+        live.predict(gateway, NOW_US + 20 * MINUTE)
+    told = live.audit().report
+    assert told["mismatches"] == 0
+    assert told["behind"]["spending"]["predictions"] == 1
+
+
 NAMES = ("net_sum_30d", "net_mean_7d", "count_1h", "store_last")
 
 

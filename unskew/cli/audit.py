@@ -91,6 +91,11 @@ def _show(report: AuditReport) -> None:
         screen.table("\nexamples", _EXAMPLE, [_example(each) for each in told["examples"]])
     for reason, count in told["not_auditable"].items():
         screen.say(f"{count:,} predictions left out: {_REASONS[reason]}")
+    for view, found in told["behind"].items():
+        screen.say(
+            f"{found['predictions']:,} reads of {view} were a minute or more behind a commit that had touched their "
+            f"key, for instance of prediction {found['example']}"
+        )
     for name, reason in told["not_compared"].items():
         screen.say(f"{name} left out: {reason}")
     log = told["log"]

@@ -40,7 +40,7 @@ class Journal:
     next appender cuts it. A reader returns only what is synced, so that nothing it has seen can be lost.
 
     Segments are removed whole: up to 64 MiB of what is trimmed stays. A failed sync fails all later appends of this
-    object, as the system may have dropped what it could not write. Not to be used across a fork.
+    object until it is closed, as the system may have dropped what it could not write. Not to be used across a fork.
 
     Parameters
     ----------

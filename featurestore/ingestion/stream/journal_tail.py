@@ -120,6 +120,7 @@ class JournalTail:
             self._state.close()
             self._state = None
         self._close_segment()
+        self.group = GroupSync(self._flush)  # an older copy may stand here next, in which less is synced
 
     def _settle(self, state: JournalState) -> None:
         """Take in what others appended; cut what one of them left unfinished."""

@@ -124,15 +124,22 @@ class RedisStream:
 
     def _entries(self, after: str, total: int, rows_limit: int) -> list[Entry]:
         """Return entries by their ids, which count rows: those within the limit, or the one that exceeds it."""
-        with self._client.pipeline(transaction=True) as pipeline:
-            pipeline.hmget(self._meta, ["generation", "appended"])
-            pipeline.xrange(self._events, f"({total}-0", f"{total + rows_limit}-0")
-            (generation, appended), found = pipeline.execute()
+        generation, appended, committed, found = self._fetch(total, f"{total + rows_limit}-0")
+        if not found and appended > total:
+            generation, appended, committed, found = self._fetch(total, "+", 1)
         if after:
-            self._check(after, generation, int(appended or 0))
-        if not found and int(appended or 0) > total:
-            found = cast("list[Any]", self._client.xrange(self._events, f"({total}-0", count=1))
-        return [_entry(identifier, fields, generation) for identifier, fields in found]
+            self._check(after, generation, appended)
+        if (found and generation is None) or (not found and appended > max(total, committed)):
+            raise self._incomplete()
+        return [_entry(identifier, fields, generation or b"") for identifier, fields in found]
+
+    def _fetch(self, total: int, last: str, count: int | None = None) -> tuple[bytes | None, int, int, list[Any]]:
+        """Return generation, counts of rows, and entries as of one moment."""
+        with self._client.pipeline(transaction=True) as pipeline:
+            pipeline.hmget(self._meta, ["generation", "appended", "committed"])
+            pipeline.xrange(self._events, f"({total}-0", last, count)
+            (generation, appended, committed), found = pipeline.execute()
+        return generation, int(appended or 0), int(committed or 0), found
 
     def _check(self, after: str, generation: bytes | None, appended: int) -> None:
         if after.partition(".")[2].encode() != generation:
@@ -170,6 +177,10 @@ class RedisStream:
             where=self.name,
             mend="send again what came since the server was last saved, and set appendonly yes, appendfsync always",
         )
+
+    def _incomplete(self) -> StreamDamaged:
+        mend = "set maxmemory-policy noeviction, send again what waited, and begin the source anew"
+        return StreamDamaged("some of its keys are gone: evicted or removed", where=self.name, mend=mend)
 
     def _fields(self, *names: str) -> list[bytes | None]:
         return self._guard(lambda: cast("list[bytes | None]", self._client.hmget(self._meta, list(names))))

@@ -83,6 +83,13 @@ class TestRedisStream(EventStreamSuite):
         assert lease.renew()
         assert contents(read_all(stream)) == [(b"a", 1), (b"b", 1)]
 
+    @pytest.mark.parametrize("gone", ["events", "meta"])
+    def test_a_key_that_was_evicted_is_told_and_not_taken_for_an_empty_stream(self, stream, gone):
+        stream.append([(b"a", 1), (b"b", 1)])
+        self.raw.delete(*self.raw.keys(f"*:{gone}"))
+        with pytest.raises(StreamDamaged, match="keys are gone"):
+            stream.read("", 10, 0)
+
     def test_large_counts_of_rows_are_kept_to_the_row(self, stream):
         """Ids are numbers of rows: Lua must not write them as 1e+15."""
         with closing(RedisStream(self.url, "sales", backlog_limit_rows=2 * 10**15)) as wide:

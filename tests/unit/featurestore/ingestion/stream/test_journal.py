@@ -201,6 +201,19 @@ def test_a_folder_removed_under_an_open_journal_is_begun_anew(folder, journal):
     assert payloads(journal) == [b"new", b"newer"]
 
 
+def test_an_older_copy_put_in_place_of_an_open_journal_is_synced_anew(folder, journal, tmp_path, syncs):
+    """Offsets that were synced before are not so in the copy."""
+    journal.append([(b"first", 1)])
+    shutil.copytree(folder, tmp_path / "copy", ignore=shutil.ignore_patterns("bell", "state"))
+    journal.append([(b"second, and long" * 100, 1)])
+    shutil.rmtree(folder)
+    shutil.copytree(tmp_path / "copy", folder)
+    before = len(syncs)
+    journal.append([(b"third", 1)])
+    assert len(syncs) == before + 1
+    assert payloads(journal) == [b"first", b"third"]
+
+
 def test_full_segments_are_sealed_and_positions_go_on(folder, small):
     small.append([(b"a", 1), (b"b", 1)])
     small.append([(b"c", 1)])

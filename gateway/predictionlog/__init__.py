@@ -1,5 +1,5 @@
-"""What was answered: one record per prediction, in Parquet files that DuckDB reads while the gateway writes.
+"""What was answered: one record per prediction, synced to segments first, compacted to Parquet files by date.
 
-Layout: ``<root>/<model>/v<version>/date=YYYY-MM-DD/<worker>-<first sequence>.parquet``. A file appears whole or not at
-all. The columns of one are those of `gateway.predictionlog.record`.
+`writer` takes records from the event loop, `segment` and `frame` are what it syncs, `compaction` makes files of that,
+and `reader` reads both, each record once, whatever the others are doing. The columns are those of `record`.
 """

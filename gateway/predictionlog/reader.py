@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from featurestore.foundation.clock import EARLIEST_US
 from gateway.errors import PredictionLogError
 from gateway.predictionlog.completeness import Gap, WorkerState, worker_states
 from gateway.predictionlog.contents import Contents, compacted_notes, opened
@@ -151,6 +152,22 @@ class PredictionReader:
                 where=str(self._root / model),
                 mend="read one version at a time",
             ) from error
+
+    def tail(self, model: str, rows: int) -> pa.Table:
+        """Return the last records of a model, at most ``rows``, by instant, worker and sequence; in bounded memory.
+
+        Raises
+        ------
+        PredictionLogError
+            If nothing of the model was logged, or two versions give a column two types.
+        """
+        last = self.to_arrow(model, until_us=EARLIEST_US)
+        for version in self.versions(model):
+            for batch in self.batches(model, version):
+                both = pa.concat_tables([last, pa.Table.from_batches([batch])], promote_options="default")
+                last = both.sort_by([(name, "ascending") for name in ("instant", "worker", "sequence")])
+                last = last.slice(max(0, last.num_rows - rows)).combine_chunks()
+        return last
 
     def find(self, prediction_id: str, *, model: str | None = None) -> LoggedPrediction | None:
         """Return the record of a prediction, ``None`` if it is not in the log (yet).

@@ -88,13 +88,6 @@ class Segment:
             if wanted(layout.constants):
                 yield layout, self._valid(_read_batch(payload, layout), last)
 
-    def spans(self, condition: Condition | None = None) -> Iterator[tuple[Layout, int, int, int]]:
-        """Read of each frame of rows its layout, the least and greatest sequence number, and the payload's size."""
-        for payload, layouts in self._frames(condition):
-            if payload[:1] == ROWS:
-                _, number, first, last = ROWS_HEAD.unpack_from(payload)
-                yield layouts[number], first, last, len(payload)
-
     def notes(self) -> list[Note]:
         """Read what its worker said of itself: ``{"dropped": [first, last]}``, ``{"closed": next number}``."""
         return [json.loads(payload[1:]) for payload, _ in self._frames(None) if payload[:1] == NOTE]

@@ -27,9 +27,8 @@ PredictionId = Annotated[str, typer.Argument(metavar="ID", help="The prediction_
 def tail(model: ModelName, rows: Rows = 10, project: ProjectPath = None, as_json: JsonFlag = False) -> None:
     """Show the last predictions of a model; an answer is in the log about a second after it was given."""
     with Project.load(project) as opened:
-        table = _reader(opened).to_arrow(model)
-    table = table.sort_by([("instant", "ascending"), ("worker", "ascending"), ("sequence", "ascending")])
-    found = table.slice(max(0, table.num_rows - rows)).to_pylist()
+        table = _reader(opened).tail(model, rows)
+    found = table.to_pylist()
     if as_json:
         screen.emit({"model": model, "predictions": [_plain(each) for each in found]})
         return

@@ -133,6 +133,11 @@ def test_gaps_are_per_worker_over_all_models(make_batch, tmp_path: Path):
     assert [(state.rows, state.following, state.ending) for state in reader.workers()] == [(3, 6, "closed")] * 2
 
 
+@pytest.mark.parametrize(("rows", "ids"), [(1, [3]), (3, [1, 2, 3]), (9, [0, 1, 2, 3])])
+def test_the_tail_is_the_last_records_of_all_versions(reader, rows, ids):
+    assert reader.tail("spend", rows)["prediction_id"].to_pylist() == [f"id-{at}" for at in ids]
+
+
 def test_columns_are_chosen_in_the_order_asked_for(reader):
     names = ["sequence", "feature.spending.big", "model"]
     batches = list(reader.batches("spend", 3, since_us=20, columns=names))

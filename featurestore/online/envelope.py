@@ -3,7 +3,8 @@
 ::
 
     offset  bytes
-     0      3     form: b"uR" a row, b"uL" a chunk of a log or b"uH" a history's mark, and the format's version
+     0      3     form: b"uR" a row, b"uL" a chunk of a log, b"uT" an index of its tiles or b"uH" a history's mark,
+                  and the format's version
      3      1     flags, the form's own
      4      4     length of the whole, envelope and checksum included; little-endian
      8      8     first eight bytes of the view's digest
@@ -25,6 +26,7 @@ from featurestore.online.errors import RowFormatError
 
 ROW = b"uR\x01"
 LOG = b"uL\x02"
+TILES = b"uT\x01"
 HISTORY = b"uH\x01"
 HEAD_BYTES = 32
 TAIL_BYTES = 4
@@ -32,7 +34,7 @@ STAMP = slice(16, 32)
 WHOLE = 0x2144DF1C
 """The CRC-32 of any data followed by its own CRC-32."""
 
-_NAMES = {b"uR": "row", b"uL": "log", b"uH": "mark of a history"}
+_NAMES = {b"uR": "row", b"uL": "log", b"uT": "index of tiles", b"uH": "mark of a history"}
 _HEAD = struct.Struct("<3sBI8s16s")
 OLDEST = bytes(16)
 """A packed stamp that no other one is less than."""
@@ -66,7 +68,7 @@ def stored_stamp(stored: bytes | None) -> bytes:
 
 
 def head(form: bytes, flags: int, length: int, digest: bytes, stamp: Stamp) -> bytes:
-    """Return the first 32 bytes of a value; ``form`` is `ROW`, `LOG` or `HISTORY`, ``length`` that of the whole."""
+    """Return the first 32 bytes of a value of a form such as `ROW`; ``length`` is that of the whole."""
     return _HEAD.pack(form, flags, length, digest, stamp.pack())
 
 

@@ -19,8 +19,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featurestore.online import log_chunk
-from featurestore.online.envelope import HEAD_BYTES, LOG, STAMP, TAIL_BYTES, Stamp, head, refusal, seal, unpack_stamp
+from featurestore.online.envelope import (
+    HEAD_BYTES,
+    LOG,
+    STAMP,
+    TAIL_BYTES,
+    TILES,
+    Stamp,
+    head,
+    refusal,
+    seal,
+    unpack_stamp,
+)
 from featurestore.online.errors import RowFormatError
+from featurestore.online.tiles import Summaries, TileIndex
 from featurestore.online.versions import Layout, Versions
 from featurestore.semantics.aggregate import Aggregate, EventLog
 from featurestore.semantics.value import DType
@@ -36,11 +48,18 @@ class LogLimits:
 
     Attributes
     ----------
-    chunks
-        Chunks that a log has at most.
+    chunks, hot_chunks
+        Chunks that a log has at most, and the head of a hot one.
+    hot_versions
+        From how many versions on the older ones are summarised by tiles.
+    tile_versions
+        How many a tile has, about.
     """
 
     chunks: int = 16
+    hot_chunks: int = 64
+    hot_versions: int = 2_048
+    tile_versions: int = 2_048
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +76,15 @@ class StoredLog:
         The log is exact at any instant from this on.
     stamp
         Of the last chunk.
+    index
+        Of a hot key its tiles, whose versions are not among those that were read.
     """
 
     base: int
     chunks: int
     floor_us: int
     stamp: Stamp
+    index: TileIndex | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +134,9 @@ class LogCodec:
         self.where = f"online log of feature view {view!r}"
         self.layout = Layout(columns)
         self.aggregates = tuple(aggregates)
-        self.longest_us = max((a.window_us for a in aggregates if a.window_us is not None), default=0)
+        self.summaries = Summaries(self.layout, self.aggregates)
+        self.windows_us = sorted({a.window_us for a in aggregates if a.window_us is not None})
+        self.longest_us = max(self.windows_us, default=0)
         self.limits = limits or LogLimits()
         self._digest = bytes.fromhex(digest[:16])
 
@@ -128,15 +152,22 @@ class LogCodec:
         """Return a chunk to append: new versions in total order, and the places of those that leave at the stamp."""
         return self._chunk(versions, closed, stamp, None)
 
+    def index(self, index: TileIndex, stamp: Stamp) -> bytes:
+        """Return the chunk that stands before a hot key's head."""
+        body = index.body()
+        return seal(head(TILES, 0, HEAD_BYTES + len(body) + TAIL_BYTES, self._digest, stamp) + body)
+
     def decode(self, stored: bytes) -> tuple[EventLog, Stamp]:
         """Return the versions in total order and the log's stamp.
 
         Raises
         ------
         RowFormatError
-            If the bytes are not a whole log of this view in this format.
+            If the bytes are not a whole log of this view in this format, or of a hot key, whose tiles stand elsewhere.
         """
         read = self.read([stored])
+        if read.logs[0].index is not None:
+            raise self.mismatch("the log of a hot key cannot be read without its tiles")
         return self.layout.unpack(read.versions.in_order()), read.logs[0].stamp
 
     def read(self, stored: Sequence[bytes]) -> StoredLogs:
@@ -145,27 +176,32 @@ class LogCodec:
         logs, bounds = [], np.zeros(len(stored) + 1, dtype=np.int64)
         at = 0
         for i, log in enumerate(stored):
-            part = self._placed(log, at)
+            index, part = self._placed(log, at)
             chunks += part
             base, last = part[0], part[-1]
-            logs.append(StoredLog(base.m, len(part), base.floor_us, unpack_stamp(last.content[STAMP])))
+            logs.append(StoredLog(base.m, len(part), base.floor_us, unpack_stamp(last.content[STAMP]), index))
             bounds[i + 1] = at = last.at + last.m
         versions = self.layout.blank(at)
         log_chunk.fill(self.layout, versions, chunks, self.mismatch)
         numbered = all(chunk.numbered for chunk in chunks)
         return StoredLogs(Versions(versions.words, versions.texts, numbered), bounds, logs)
 
-    def _placed(self, stored: bytes, first: int) -> list[log_chunk.Chunk]:
-        """Return a log's chunks, their versions to stand from ``first`` on."""
-        at = first
+    def _placed(self, stored: bytes, first: int) -> tuple[TileIndex | None, list[log_chunk.Chunk]]:
+        """Return a log's index, if it has one, and its chunks, their versions to stand from ``first`` on."""
+        at, index = first, None
         placed: list[log_chunk.Chunk] = []
         for content in self.chunks(stored):
+            if content[:2] == TILES[:2]:
+                index = TileIndex.read(content, self.summaries.rows, self.mismatch)
+                continue
             m, k, floor_us = log_chunk.counts(content, self.mismatch)
             if bool(content[_FLAGS_AT] & log_chunk.BASE) == bool(placed):
                 raise self.mismatch("a stored log has a base in another place than its beginning")
             placed.append(log_chunk.Chunk(content, m, k, floor_us, first, at))
             at += m
-        return placed
+        if not placed:
+            raise self.mismatch("a stored log has an index of tiles and no head")
+        return index, placed
 
     def whole(self, stored: bytes | None, stamp: bytes) -> bool:
         """Tell whether a stored log is whole and has this packed stamp; its values are not looked at."""
@@ -175,13 +211,14 @@ class LogCodec:
             return False
 
     def chunks(self, stored: bytes) -> list[bytes]:
-        """Return the chunks, each of them whole."""
+        """Return the chunks, each of them whole; the first may be an index of tiles."""
         at = 0
         chunks: list[bytes] = []
         while at < len(stored) or not chunks:
             length = _LENGTH.unpack_from(stored, at + _LENGTH_AT)[0] if len(stored) - at >= HEAD_BYTES else 0
             chunk = stored[at : at + length] if length else stored[at:]
-            error = refusal(chunk, LOG, self._digest, self.where)
+            form = TILES if not at and chunk[:2] == TILES[:2] else LOG
+            error = refusal(chunk, form, self._digest, self.where)
             if error is not None:
                 raise error
             chunks.append(chunk)

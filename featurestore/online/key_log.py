@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from featurestore.online.envelope import Stamp
 from featurestore.online.errors import RowFormatError
-from featurestore.online.event_log import LogCodec
-from featurestore.online.versions import ID, LEAVE, Versions, joined, worth_keeping
+from featurestore.online.event_log import LogCodec, StoredLog
+from featurestore.online.hot_log import HotLog, Retiling, SeenLog
+from featurestore.online.tiles import GREATEST_ID, LEAST_ID, NUMBER, TileIndex
+from featurestore.online.versions import ID, LEAVE, Versions, Words, joined, worth_keeping
 from featurestore.semantics.aggregate import EventLog
 
 Fetch = Callable[[Sequence[bytes]], Sequence[bytes | None]]
 """Gives the stored values of part suffixes (`LogWrite.parts`) of the key that is being read."""
+
+
+HELD_TILES = 8
+"""Raw tiles that are kept of a hot key."""
+NO_PARTS: Mapping[bytes, bytes | None] = MappingProxyType({})
+_NOWHERE = np.empty(0, dtype=np.int64)
+
+
+def _no_parts(suffixes: Sequence[bytes]) -> Sequence[bytes | None]:
+    return [None] * len(suffixes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +60,20 @@ class KeyLog:
         The stored log is exact at any instant from this on, microseconds UTC.
     """
 
-    __slots__ = ("_base", "_chunks", "_codec", "_ordered", "_versions", "floor_us")
+    __slots__ = ("_base", "_chunks", "_codec", "_fetch", "_head", "_index", "_ordered", "_raw", "floor_us")
 
-    def __init__(self, codec: LogCodec, versions: Versions, base: int, chunks: int, floor_us: int) -> None:
-        self._codec = codec
-        self._versions = versions
+    def __init__(self, codec: LogCodec, head: Versions, found: StoredLog, fetch: Fetch) -> None:
+        self._codec, self._fetch = codec, fetch
+        self._head = head
         self._ordered: Versions | None = None
-        self._base, self._chunks = base, chunks
-        self.floor_us = floor_us
+        self._base, self._chunks = found.base, found.chunks
+        self._index = found.index
+        self._raw: OrderedDict[int, Versions] = OrderedDict()
+        self.floor_us = found.floor_us
 
     @classmethod
     def read(cls, codec: LogCodec, stored: bytes, fetch: Fetch) -> KeyLog:
-        """Read what is stored; ``fetch`` gets the parts of a hot key.
+        """Read what is stored; ``fetch`` gets the parts of a hot key, now and later.
 
         Raises
         ------
@@ -66,28 +82,40 @@ class KeyLog:
         """
         read = codec.read([stored])
         _check_numbered(codec, read.versions)
-        found = read.logs[0]
-        return cls(codec, read.versions, found.base, found.chunks, found.floor_us)
+        return cls(codec, read.versions, read.logs[0], fetch)
 
     @classmethod
-    def empty(cls, codec: LogCodec, floor_us: int) -> KeyLog:
+    def empty(cls, codec: LogCodec, floor_us: int, fetch: Fetch = _no_parts) -> KeyLog:
         """Return the log of a key that never had an event."""
-        return cls(codec, codec.layout.empty, 0, 0, floor_us)
+        nothing = StoredLog(0, 0, floor_us, Stamp(0, floor_us), None)
+        return cls(codec, codec.layout.empty, nothing, fetch)
 
     @property
     def nbytes(self) -> int:
         """About how much memory it takes, strings counted at 64 bytes each."""
-        return 512 + self._versions.words.nbytes + 64 * len(self._versions) * len(self._versions.texts)
+        held = [self._head, *self._raw.values()]
+        words = sum(of.words.nbytes + 64 * len(of) * len(of.texts) for of in held)
+        return 512 + words + (0 if self._index is None else self._index.words.nbytes)
+
+    @property
+    def hot(self) -> bool:
+        """Whether its older versions are in tiles: then `seen_at` is the way to see it."""
+        return self._index is not None
 
     def event_log(self) -> EventLog:
         """Return all versions that can matter at any t >= `floor_us`, in total order; good until the next `apply`."""
         return self._codec.layout.unpack(self.versions())
 
     def versions(self) -> Versions:
-        """Return what `event_log` does, as a matrix."""
-        if self._ordered is None:
-            self._ordered = self._versions.in_order()
-        return self._ordered
+        """Return what `event_log` does, as a matrix; of a hot key all tiles are read."""
+        if self._index is None:
+            return self._in_order()
+        return joined([*(self._tile(tile) for tile in range(len(self._index))), self._in_order()]).in_order()
+
+    def seen_at(self, t_us: int) -> SeenLog:
+        """Return what a hot log comes to at an instant, reading the tiles that this needs."""
+        log = HotLog(self._codec, self._index or self._no_tiles(), self._in_order())
+        return log.seen_at(t_us, {tile: self._tile(tile) for tile in log.needed_at(t_us)})
 
     def apply(
         self,
@@ -104,7 +132,8 @@ class KeyLog:
         new
             The commit's versions of this key, in total order, numbered.
         closed
-            Numbers of events of which all versions so far leave at the stamp's instant.
+            Numbers of events of which all versions so far leave at the stamp's instant. Of a hot key, one that is not
+            in the head is looked for in every tile that may have its number.
         stamp
             Of the commit: (s, a).
         floor_us
@@ -114,31 +143,91 @@ class KeyLog:
         """
         added = new if isinstance(new, Versions) else self._codec.layout.pack(new)
         _check_numbered(self._codec, added)
-        places = self._close(closed, stamp.as_of_us)
-        self._versions = joined([self._versions, added])
-        self._ordered = None
-        if self._chunks and self._chunks < self._codec.limits.chunks and len(self._versions) <= 2 * self._base + 1:
+        places, elsewhere = self._close(closed.view(np.int64), stamp.as_of_us)
+        changed = self._close_in_tiles(elsewhere, stamp.as_of_us)
+        self._head, self._ordered = joined([self._head, added]), None
+        if self._may_grow() and not changed:
             self._chunks += 1
-            return LogWrite(self._codec.addition(added, places, stamp), True, {})
-        return self._anew(stamp, floor_us, forgotten_us)
+            return LogWrite(self._codec.addition(added, places, stamp), True, NO_PARTS)
+        return self._anew(Retiling(self._codec, stamp, max(self.floor_us, floor_us), forgotten_us), changed)
 
-    def _close(self, closed: NDArray[np.uint64], leave_us: int) -> NDArray[np.int64]:
-        """Close the versions of some events; return the places of those that were open."""
-        if not len(closed) or not len(self._versions):
-            return np.empty(0, dtype=np.int64)
-        words = self._versions.words
-        of_them = np.isin(words[ID], closed.view(np.int64)) & (words[LEAVE] > leave_us)
-        places = np.flatnonzero(of_them)
-        words[LEAVE, places] = leave_us
-        return places
+    def _in_order(self) -> Versions:
+        if self._ordered is None:
+            self._ordered = self._head.in_order()
+        return self._ordered
 
-    def _anew(self, stamp: Stamp, floor_us: int, forgotten_us: int) -> LogWrite:
-        self.floor_us = max(self.floor_us, floor_us)
-        versions = self.versions()
-        kept = worth_keeping(versions, self._codec.longest_us, self.floor_us, forgotten_us)
-        self._versions = self._ordered = versions if kept.all() else versions.take(kept)
-        self._base, self._chunks = len(self._versions), 1
-        return LogWrite(self._codec.base(self._versions, stamp, self.floor_us), False, {})
+    def _may_grow(self) -> bool:
+        limits = self._codec.limits
+        chunks = limits.chunks if self._index is None else limits.hot_chunks
+        fits = len(self._head) <= max(limits.hot_versions, 1) and len(self._head) <= 2 * self._base + 1
+        return 0 < self._chunks < chunks and fits
+
+    def _close(self, closed: Words, leave_us: int) -> tuple[NDArray[np.int64], Words]:
+        """Close versions in the head; return the places of those that were open, and the numbers without one."""
+        if not len(closed):
+            return _NOWHERE, closed
+        places = _closed(self._head, closed, leave_us)
+        return places, closed if self._index is None else np.setdiff1d(closed, self._head.words[ID, places])
+
+    def _close_in_tiles(self, closed: Words, leave_us: int) -> dict[int, Versions]:
+        """Close versions in tiles; return the tiles that have changed."""
+        changed: dict[int, Versions] = {}
+        if self._index is None or not len(closed):
+            return changed
+        words = self._index.words
+        for tile in range(len(self._index) - 1, -1, -1):
+            here = closed[(closed >= words[LEAST_ID, tile]) & (closed <= words[GREATEST_ID, tile])]
+            if len(here):
+                versions = self._tile(tile)
+                versions = Versions(versions.words.copy(), versions.texts, versions.numbered)
+                if len(_closed(versions, here, leave_us)):
+                    changed[tile] = versions
+        return changed
+
+    def _anew(self, retiling: Retiling, changed: dict[int, Versions]) -> LogWrite:
+        self.floor_us = floor_us = retiling.floor_us
+        codec, stamp, parts = self._codec, retiling.stamp, NO_PARTS
+        head = self._in_order()
+        kept = worth_keeping(head, codec.longest_us, floor_us, retiling.forgotten_us)
+        head = head if kept.all() else head.take(kept)
+        if self._index is not None or len(head) > codec.limits.hot_versions:
+            stay = len(head) if len(head) <= codec.limits.hot_versions else codec.limits.hot_versions // 4
+            index, parts = retiling.apply(
+                self._index or self._no_tiles(), changed, head.take(slice(0, len(head) - stay)), self._tile
+            )
+            head = head.take(slice(len(head) - stay, len(head)))
+            self._index = index if len(index) else None
+        self._head = self._ordered = Versions(head.words.copy(), head.texts, head.numbered)
+        self._base, self._chunks = len(head), 1
+        before = b"" if self._index is None else codec.index(self._index, stamp)
+        return LogWrite(before + codec.base(head, stamp, floor_us), False, parts)
+
+    def _no_tiles(self) -> TileIndex:
+        return TileIndex(np.zeros((self._codec.summaries.rows, 0), dtype=np.int64), 0)
+
+    def _tile(self, tile: int) -> Versions:
+        """Return the raw versions of a tile; the last few that were asked for are kept."""
+        index = self._index
+        assert index is not None
+        number = int(index.words[NUMBER, tile])
+        if number not in self._raw:
+            (part,) = self._fetch([index.suffix(tile)])
+            if part is None or not index.is_of(tile, part):
+                raise self._codec.mismatch("a tile of a hot key is not in the store, or not the one that is meant")
+            self._raw[number] = self._codec.read([part]).versions
+        self._raw.move_to_end(number)
+        found = self._raw[number]
+        if len(self._raw) > HELD_TILES:
+            self._raw.popitem(last=False)
+        return found
+
+
+def _closed(versions: Versions, closed: Words, leave_us: int) -> NDArray[np.int64]:
+    """Close the versions of some events; return the places of those that were open."""
+    words = versions.words
+    places = np.flatnonzero(np.isin(words[ID], closed) & (words[LEAVE] > leave_us))
+    words[LEAVE, places] = leave_us
+    return places
 
 
 def _check_numbered(codec: LogCodec, versions: Versions) -> None:

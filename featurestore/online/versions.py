@@ -103,7 +103,7 @@ class Layout:
                 next(texts)[:] = of.values
                 words[FIRST + i] = [0 if text is None else len(text.encode()) for text in of.to_pylist()]
             else:
-                words[FIRST + i] = np.where(of.nulls, 0, _to_words(of.values, dtype))
+                words[FIRST + i] = np.where(of.nulls, 0, to_words(of.values, dtype))
             if of.nulls.any():
                 words[self.nulls_at + i // 64] |= of.nulls.astype(np.int64) << (i % 64)
         return Versions(words, packed.texts, log.ids is not None or not len(log))
@@ -123,7 +123,7 @@ class Layout:
         for i, (name, dtype) in enumerate(self.columns):
             of = null_words[i // 64]
             nulls = none if of is None else (of >> (i % 64) & 1).astype(np.bool_)
-            values = next(texts) if dtype.name == "string" else _from_words(words[FIRST + i], dtype)
+            values = next(texts) if dtype.name == "string" else from_words(words[FIRST + i], dtype)
             found[name] = Column(dtype, values, nulls)
         return found
 
@@ -154,7 +154,8 @@ def worth_keeping(versions: Versions, longest_us: int, floor_us: int, forgotten_
     return np.asarray(kept & (leave_us > floor_us))
 
 
-def _to_words(values: NDArray[Any], dtype: DType) -> NDArray[np.int64]:
+def to_words(values: NDArray[Any], dtype: DType) -> NDArray[np.int64]:
+    """Return the words of values that are no strings."""
     if dtype.name == "float64":
         return values.astype(np.float64, copy=False).view(np.int64)
     if dtype.name == "float32":
@@ -162,7 +163,8 @@ def _to_words(values: NDArray[Any], dtype: DType) -> NDArray[np.int64]:
     return values.astype(np.int64)
 
 
-def _from_words(words: Words, dtype: DType) -> NDArray[Any]:
+def from_words(words: Words, dtype: DType) -> NDArray[Any]:
+    """Return the inverse of `to_words`."""
     if dtype.name == "float64":
         return np.ascontiguousarray(words).view(np.float64)
     if dtype.name == "float32":

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from featurestore.definitions.feature_view import FeatureView
 from featurestore.online.envelope import STAMP, Stamp
 from featurestore.online.event_log import LogCodec, StoredLogs
+from featurestore.online.hot_log import SeenLog
 from featurestore.online.key_log import KeyLog
 from featurestore.online.keys import NOBODY, ViewKeys, key_encoder
 from featurestore.online.row_codec import FinalisedRows, RowCodec, times
@@ -70,7 +71,20 @@ class ViewFormat:
         t_us
             One instant for all, or one for each, microseconds UTC; at or after the log's floor.
         """
-        return self._rows_of(self._batch(logs), stamps, t_us) if logs else []
+        hot = {i: log for i, log in enumerate(logs) if isinstance(log, KeyLog) and log.hot}
+        if not hot:
+            return self._rows_of(self._batch(logs), stamps, t_us) if logs else []
+        instants = np.broadcast_to(np.asarray(t_us, dtype=np.int64), len(logs))
+        plain = [i for i in range(len(logs)) if i not in hot]
+        computed = self.rows_at([logs[i] for i in plain], [stamps[i] for i in plain], instants[plain])
+        rows = dict(zip(plain, computed, strict=True))
+        for i, log in hot.items():
+            rows[i] = self.row_of(log.seen_at(int(instants[i])), stamps[i], int(instants[i]))
+        return [rows[i] for i in range(len(logs))]
+
+    def row_of(self, seen: SeenLog, stamp: Stamp, t_us: int) -> bytes:
+        """Compute the row of what a hot log comes to at an instant."""
+        return self._encoded(seen, [stamp], np.array([t_us], dtype=np.int64))[0]
 
     def rows_of(self, logs: StoredLogs, t_us: int) -> list[bytes]:
         """Compute the rows of logs as they were read, at one instant, stamped as the logs are."""
@@ -100,15 +114,21 @@ class ViewFormat:
 
     def _rows_of(self, logs: LogBatch, stamps: Sequence[Stamp], t_us: int | NDArray[np.int64]) -> list[bytes]:
         at = LogsAt(logs, t_us)
-        finalised = [finalise(feature.aggregate, at.state(feature.aggregate)) for feature in self.view.features]
-        latest_us, has_latest = at.latest()
+        states = [at.state(feature.aggregate) for feature in self.view.features]
+        seen = SeenLog(states, *at.latest(), at.next_changes_us(self.view.windows))
+        return self._encoded(seen, stamps, np.broadcast_to(np.asarray(t_us, dtype=np.int64), len(logs)))
+
+    def _encoded(self, seen: SeenLog, stamps: Sequence[Stamp], valid_from_us: NDArray[np.int64]) -> list[bytes]:
+        finalised = [
+            finalise(feature.aggregate, state) for feature, state in zip(self.view.features, seen.states, strict=True)
+        ]
         rows = FinalisedRows(
             columns=[values for values, _ in finalised],
             statuses=[statuses for _, statuses in finalised],
-            latest_event_us=latest_us,
-            has_latest=has_latest,
-            valid_from_us=np.broadcast_to(np.asarray(t_us, dtype=np.int64), len(logs)),
-            next_change_us=at.next_changes_us(self.view.windows),
+            latest_event_us=seen.latest_us,
+            has_latest=seen.has_latest,
+            valid_from_us=valid_from_us,
+            next_change_us=seen.next_change_us,
         )
         return self.rows.encode(rows, stamps)
 

@@ -164,7 +164,7 @@ def test_sending_a_file_tells_what_was_taken_and_keeps_the_rest(tmp_path):
     letters = DeadLetters(tmp_path / "dead")
     stream = Journal(tmp_path / "stream", "baskets", backlog_limit_rows=100)
     bad = [[str(n), "yesterday", "", "1.5", "1", "1", "w", "false", ""] for n in range(12)]
-    told = []
+    told: list[int] = []
     with EventWriter(SOURCE, stream, letters, chunk_rows=2) as writer:
         report = send_file(writer, written(tmp_path / "some.csv", [*ROWS, *bad]), progress=told.append)
         assert (report.accepted, report.rejected, report.unread) == (3, 12, ("seen", "colour"))

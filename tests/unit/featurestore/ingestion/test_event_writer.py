@@ -90,7 +90,7 @@ def test_refused_rows_are_told_by_their_place_and_kept(open_writer, letters):
 
 def test_it_waits_for_room_and_goes_on(open_writer, stream):
     writer = open_writer(limit_rows=4, chunk_rows=2)
-    waits = []
+    waits: list[int] = []
 
     def drain():
         while not waits:

@@ -1,4 +1,5 @@
 import re
+from typing import Any
 
 import orjson
 import pytest
@@ -68,7 +69,7 @@ def test_one_event_is_in_the_stream_when_it_is_acknowledged(gateway, project):
 def test_several_events_keep_their_order_in_every_form(gateway, project, form):
     events = [basket(n) for n in range(5)]
     lines = b"\n\n".join(orjson.dumps(event) for event in events) + b"\r\n"
-    content = {
+    content: dict[str, Any] = {
         "list": {"json": events},
         "named": {"json": {"events": events}},
         "lines": {"content": lines, "headers": {"content-type": "application/x-ndjson"}},

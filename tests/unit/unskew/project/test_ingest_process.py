@@ -55,6 +55,7 @@ def test_a_killed_program_is_started_again(tmp_path):
     with IngestProcess(command(place), first_pause_s=0.01) as kept:
         kept.start()
         eventually(lambda: told(place) == ["started"])
+        assert kept.pid is not None
         os.kill(kept.pid, signal.SIGKILL)
         eventually(lambda: told(place) == ["started", "started"])
     assert told(place)[-1] == "stopped"

@@ -2,7 +2,7 @@
 
 A read is exact (law 1): at instant t it gives what a point-in-time join gives at t over the events committed up to the
 sequence s that it reports. It costs one fetch for all views of the service; keys that are absent, or past their row's
-next change, cost one more, together (`featurestore.online.view_reader`).
+next change, cost one more, together, and hot ones among these a third (`featurestore.online.view_reader`).
 """
 
 from __future__ import annotations
@@ -89,8 +89,7 @@ class OnlineFeatures:
             served.reader.begin(keys[served.entity], found[i * n : i * n + n], t_us)
             for i, served in enumerate(self._views)
         ]
-        again = [(part, part.keys()) for part in begun if isinstance(part, Unsettled)]
-        if again:
+        while again := [(part, part.keys()) for part in begun if isinstance(part, Unsettled)]:
             more = iter((yield [stored for _, wanted in again for stored in wanted]))
             settled = {id(part): part.finish([next(more) for _ in wanted]) for part, wanted in again}
             begun = [settled.get(id(part), part) for part in begun]

@@ -69,12 +69,12 @@ def test_one_event_is_in_the_stream_when_it_is_acknowledged(gateway, project):
 def test_several_events_keep_their_order_in_every_form(gateway, project, form):
     events = [basket(n) for n in range(5)]
     lines = b"\n\n".join(orjson.dumps(event) for event in events) + b"\r\n"
-    content: dict[str, Any] = {
+    contents: dict[str, dict[str, Any]] = {
         "list": {"json": events},
         "named": {"json": {"events": events}},
         "lines": {"content": lines, "headers": {"content-type": "application/x-ndjson"}},
-    }[form]
-    assert gateway.post(PATH, **content).json()["accepted"] == 5
+    }
+    assert gateway.post(PATH, **contents[form]).json()["accepted"] == 5
     assert streamed(project) == events
 
 

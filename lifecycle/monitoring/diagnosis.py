@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.monitoring.audit_report import AuditReport, Example
-from lifecycle.monitoring.skew_cause import Cause, Evidence, Finding, decide
-from lifecycle.monitoring.skew_evidence import Examiner, fixed_shifts
+from lifecycle.monitoring.other_mismatches import OtherMismatches
+from lifecycle.monitoring.skew_cause import Evidence, Finding, decide
+from lifecycle.monitoring.skew_evidence import Examiner
 from lifecycle.monitoring.view_history import ViewAsked
 
 EXAMINED_PER_FEATURE = 64
 """Mismatches of a feature that are looked into one by one."""
-SHIFTS_FOR_ALL = 2
-"""Shifts, of those found, that every other mismatch of the view is held to."""
 
 MakeExample = Callable[[int, str], Example]
 """Makes the example of a row and a feature."""
@@ -44,7 +42,7 @@ class Diagnosis:
         self.report = report
         self._left: dict[str, int] = {}
         self._examined: list[Examined] = []
-        self._rest: Counter[tuple[str, str, str | None]] = Counter()
+        self._others = OtherMismatches()
 
     def add(
         self,
@@ -67,19 +65,22 @@ class Diagnosis:
         picked = self._pick(wrong)
         for at, evidence in zip(picked.tolist(), examiner.examine(asked.take(picked), names), strict=True):
             self._examined.append(Examined(evidence, [example(at, name) for name in wrong if wrong[name][at]]))
-        self._add_rest(examiner, asked, names, wrong, np.setdiff1d(rows, picked))
+        rest = np.setdiff1d(rows, picked)
+        if len(rest):
+            others = {name: mask[rest] for name, mask in wrong.items()}
+            self._others.add(examiner, asked.take(rest), names, others, self._judged())
 
     def finish(self) -> None:
         """Judge what was gathered, and report every mismatch with its cause."""
-        findings = decide([each.evidence for each in self._examined])
-        for each, finding in zip(self._examined, findings, strict=True):
+        for each, (_, finding) in zip(self._examined, self._judged(), strict=True):
             for example in each.examples:
                 self.report.blame(example.feature, finding.cause, 1)
             self.report.show(replace(example, cause=finding.cause, why=finding.why) for example in each.examples)
-        upheld = _upheld(self._examined, findings)
-        for (view, feature, shift), count in self._rest.items():
-            late = (view, shift) in upheld
-            self.report.blame(feature, Cause.LATE_SCHEDULE if late else Cause.UNEXAMINED, count)
+        self._others.report(self.report, self._judged())
+
+    def _judged(self) -> list[tuple[Evidence, Finding]]:
+        evidence = [each.evidence for each in self._examined]
+        return list(zip(evidence, decide(evidence), strict=True))
 
     def _pick(self, wrong: Mapping[str, NDArray[np.bool_]]) -> NDArray[np.int64]:
         """Choose rows, spread evenly, so that each feature has some of its own as long as its number lasts."""
@@ -94,46 +95,3 @@ class Diagnosis:
         for name, mask in wrong.items():
             self._left[name] -= int(mask[chosen].sum())
         return np.sort(chosen)
-
-    def _add_rest(
-        self,
-        examiner: Examiner,
-        asked: ViewAsked,
-        names: Sequence[str],
-        wrong: Mapping[str, NDArray[np.bool_]],
-        rest: NDArray[np.int64],
-    ) -> None:
-        """Count the rows that were not looked into by the found shift that explains them, ``None`` for none."""
-        view = examiner.view_name
-        for name, shift_us in self._likely_shifts(view):
-            if len(rest):
-                fits = examiner.shifted(asked.take(rest), shift_us, names)
-                self._count(view, wrong, rest[fits], name)
-                rest = rest[~fits]
-        self._count(view, wrong, rest, None)
-
-    def _count(
-        self, view: str, wrong: Mapping[str, NDArray[np.bool_]], rows: NDArray[np.int64], shift: str | None
-    ) -> None:
-        for feature, mask in wrong.items():
-            self._rest[view, feature, shift] += int(mask[rows].sum())
-
-    def _likely_shifts(self, view: str) -> list[tuple[str, int]]:
-        fixed = {shift.name: shift.shift_us for shift in fixed_shifts()}
-        seen = Counter(
-            shift.name
-            for each in self._examined
-            if each.evidence.group[0] == view
-            for shift in each.evidence.shifts
-            if shift.name in fixed
-        )
-        return [(name, fixed[name]) for name, _ in seen.most_common(SHIFTS_FOR_ALL)]
-
-
-def _upheld(examined: Sequence[Examined], findings: Sequence[Finding]) -> set[tuple[str, str | None]]:
-    """Return view and shift of what was found to be late."""
-    return {
-        (each.evidence.group[0], finding.shift)
-        for each, finding in zip(examined, findings, strict=True)
-        if finding.shift is not None
-    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,6 +77,31 @@ def values_without(
     instants = np.full(len(without), t_us)
     wanted = {feature.name: feature.aggregate for feature in view.features if feature.name in set(names)}
     return finished(view, join(rows, wanted, np.arange(len(without)), instants), instants)
+
+
+def logs_without(log: EventLog, number: int) -> Iterator[EventLog]:
+    """Give a key's log as it would be if a version of an event had been missed, or what ended one, for each version."""
+    if log.ids is None:
+        return
+    for version in np.flatnonzero(log.ids == np.uint64(number)).tolist():
+        leave_us = log.leave_us.copy()
+        leave_us[version] = NEVER_US
+        yield replace(log, leave_us=leave_us)
+        leave_us = log.leave_us.copy()
+        leave_us[_replaced_by(log, version, NEVER_US)] = log.leave_us[version]
+        kept = np.delete(np.arange(len(log)), version)
+        columns = {name: of.take(kept) for name, of in log.columns.items()}
+        yield EventLog(log.event_us[kept], log.available_us[kept], leave_us[kept], columns, log.ids[kept])
+
+
+def values_of(view: FeatureView, log: EventLog, instants_us: NDArray[np.int64], names: Sequence[str]) -> ViewValues:
+    """Return the features that a log gives at some instants, TTL applied."""
+    codes = np.zeros(len(log), np.int64)
+    key = Column(Int64, np.zeros(1, np.int64), np.zeros(1, np.bool_))
+    rows = EventRows(key, codes, log.event_us, log.available_us, log.leave_us, log.columns)
+    wanted = {feature.name: feature.aggregate for feature in view.features if feature.name in set(names)}
+    frame = join(rows, wanted, np.zeros(len(instants_us), np.int64), instants_us)
+    return finished(view, frame, instants_us)
 
 
 def _replaced_by(log: EventLog, version: int, t_us: int) -> NDArray[np.int64]:

@@ -30,11 +30,12 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A cause, and what of the evidence says so; of a late schedule also the name of the shift."""
+    """A cause, what of the evidence says so, and the name of the shift or the number of the event that it is about."""
 
     cause: Cause
     why: str
     shift: str | None = None
+    event: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +98,14 @@ def decide(evidence: Sequence[Evidence]) -> list[Finding]:
 
 def _of_row(row: Evidence, shift: str | None, event: int | None, needed: frozenset[str]) -> Finding:
     shifts = [each for each in row.shifts if shift is None or each.name == shift]
-    lost = [told for number, told in row.lost.items() if event is None or number == event]
+    lost = [(number, told) for number, told in row.lost.items() if event is None or number == event]
     chosen = shifts[0] if shifts else None
     if chosen is not None and not _yields(chosen, row, shift, event, needed):
         return Finding(Cause.LATE_SCHEDULE, f"history gives these values at {chosen.told}", chosen.name)
     if row.beyond is not None:
         return Finding(Cause.BEYOND_RETENTION, row.beyond)
     if lost:
-        return Finding(Cause.MISSING_EVENT, lost[0])
+        return Finding(Cause.MISSING_EVENT, lost[0][1], event=lost[0][0])
     if row.stored is not None:
         return Finding(Cause.STORED_ROW, row.stored)
     return Finding(Cause.UNKNOWN, "no other instant, no lost event and no stored row gives these values")

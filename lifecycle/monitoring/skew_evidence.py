@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from featurestore.definitions import FeatureView
 from featurestore.foundation.clock import DAY, HOUR, MINUTE, SECOND, format_duration, format_instant
 from featurestore.semantics.aggregate import EventLog
-from lifecycle.monitoring.lost_event import Without, change_instants, losses, values_without
-from lifecycle.monitoring.skew_cause import Evidence, Shift
+from lifecycle.monitoring.lost_event import Without, change_instants, logs_without, losses, values_of, values_without
+from lifecycle.monitoring.skew_cause import Cause, Evidence, Finding, Shift
 from lifecycle.monitoring.stored_row import StoredRows
 from lifecycle.monitoring.view_history import ViewAsked, ViewHistory
 
@@ -20,6 +20,9 @@ CHANGES_BEFORE, CHANGES_AFTER = 8, 2
 """So many of a key's own changes before and after t are tried as instants."""
 SEPARATE_LOGS = 16
 """Keys, of one examination, whose log is read at a commit of their own."""
+
+STORED_ROWS = 1_000
+"""Rows of one key that are held to its stored row at a time."""
 
 EventName = Callable[[FeatureView, int, int], str]
 """How an event is called: told the view, the event's number and its timestamp."""
@@ -77,6 +80,21 @@ class Examiner:
         """Tell which rows hold the values of an instant so much later."""
         values = self._history.values_at(asked.keys, asked.instants_us + shift_us, asked.sequences)
         return asked.values.agree(values, names)
+
+    def fits(self, asked: ViewAsked, finding: Finding, names: Sequence[str]) -> NDArray[np.bool_]:
+        """Tell which of some rows of one key are explained by what was found for others of it.
+
+        That an event came too late for the online store is taken to explain them all.
+        """
+        fits = np.full(len(asked), finding.cause is Cause.BEYOND_RETENTION)
+        if finding.event is not None:
+            (log,) = self._history.logs(asked.keys.take(np.zeros(1, np.int64)), self._history.newest)
+            for each in logs_without(log, finding.event):
+                fits |= asked.values.agree(values_of(self._history.view, each, asked.instants_us, names), names)
+        elif finding.cause is Cause.STORED_ROW and self._stored is not None:
+            few = np.arange(min(len(asked), STORED_ROWS))
+            fits[few] = [told is not None for told in self._stored.explain(asked.take(few), names)]
+        return fits
 
     def _find_shifts(
         self, asked: ViewAsked, names: Sequence[str], logs: Sequence[EventLog | None], found: list[Evidence]

@@ -47,6 +47,22 @@ def test_a_lost_event_is_told_by_its_identity(shop):
     assert report["by_feature"]["spending.count_7d"]["mismatches"] == len(TIMES)
 
 
+def test_more_mismatches_than_are_looked_into_have_the_cause_of_those_that_were(shop, monkeypatch):
+    monkeypatch.setattr("lifecycle.monitoring.diagnosis.EXAMINED_PER_FEATURE", 3)
+    lost = next(row for row in shop.rows if NOW_US - 3 * DAY < row["ts"] < NOW_US - 2 * DAY)
+    shop.serve(KEYS, TIMES, online=shop.without(lost["order_id"]))
+    report = shop.audit().report
+    assert report["by_cause"] == {"missing-event": report["mismatches"]}
+    assert report["by_feature"]["spending.count_7d"]["causes"] == {"missing-event": len(TIMES)}
+
+
+def test_a_row_that_was_read_more_often_than_is_looked_into_is_still_one_cause(shop, monkeypatch):
+    monkeypatch.setattr("lifecycle.monitoring.diagnosis.EXAMINED_PER_FEATURE", 3)
+    shop.corrupt("spending", 3, 1.0)
+    shop.serve(KEYS, [shop.as_of_us + 10 * number for number in range(1, 20)])
+    assert causes(shop.audit().report) == {"spending.net_sum_30d": {"stored-row": 19}}
+
+
 def test_a_lost_correction_is_told_too(shop):
     """The values served are those with the version before it."""
     corrected = [row for row in shop.rows if row["known_at"] - row["ts"] > 60 * SECOND and not row["gone"]]

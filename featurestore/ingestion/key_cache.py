@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from featurestore.online.base import OnlineStore
 from featurestore.online.envelope import OLDEST, stored_stamp
-from featurestore.online.key_log import KeyLog
+from featurestore.online.key_log import Fetch, KeyLog
 from featurestore.online.view_format import ViewFormat
 
 
@@ -24,6 +24,8 @@ class HeldKey:
         Its log.
     stamp
         The packed stamp of its stored row; `OLDEST` if there is none.
+    unstored
+        Parts of the log, by suffix, that the store does not have yet, and which are looked up here meanwhile.
     nbytes
         What it counts for in the cache.
     """
@@ -32,6 +34,7 @@ class HeldKey:
     log_key: bytes
     log: KeyLog
     stamp: bytes
+    unstored: dict[bytes, bytes | None]
     nbytes: int = 0
 
 
@@ -68,6 +71,8 @@ class KeyCache:
         """Hold the keys as they were changed, now that the store has them so; then forget what is beyond the bound."""
         for key in keys:
             entry = self._held[key]
+            if entry.unstored:
+                entry.unstored.clear()
             size = entry.log.nbytes
             self.nbytes += size - entry.nbytes
             entry.nbytes = size
@@ -85,14 +90,25 @@ class KeyCache:
         at = [(self._form.keys.row(key), self._form.keys.log(key)) for key in keys]
         stored = self._store.get_many([part for pair in at for part in pair])
         for key, (row_key, log_key), row, log in zip(keys, at, stored[::2], stored[1::2], strict=True):
-            self._held[key] = HeldKey(row_key, log_key, self._log(log_key, row, log), stored_stamp(row))
+            self._held[key] = self._held_key(row_key, log_key, row, log)
 
-    def _log(self, log_key: bytes, row: bytes | None, log: bytes | None) -> KeyLog:
+    def _held_key(self, row_key: bytes, log_key: bytes, row: bytes | None, log: bytes | None) -> HeldKey:
+        unstored: dict[bytes, bytes | None] = {}
+
+        def fetch(parts: Sequence[bytes]) -> Sequence[bytes | None]:
+            if all(part in unstored for part in parts):
+                return [unstored[part] for part in parts]
+            found = self._store.get_many([log_key + part for part in parts])
+            return [unstored.get(part, stored) for part, stored in zip(parts, found, strict=True)]
+
+        return HeldKey(row_key, log_key, self._log(row, log, fetch), stored_stamp(row), unstored)
+
+    def _log(self, row: bytes | None, log: bytes | None, fetch: Fetch) -> KeyLog:
         codec = self._form.logs
         if row is None or stored_stamp(row) == OLDEST:
-            return KeyLog.empty(codec, self._floor_us)
+            return KeyLog.empty(codec, self._floor_us, fetch)
         if log is None:
             raise codec.mismatch("a row is stored without its log")
         if not codec.whole(log, stored_stamp(row)):
             raise codec.mismatch("a log and its row are of different commits")
-        return KeyLog.read(codec, log, lambda parts: self._store.get_many([log_key + part for part in parts]))
+        return KeyLog.read(codec, log, fetch)

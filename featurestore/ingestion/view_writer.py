@@ -136,7 +136,10 @@ class ViewWriter:
                 raise OnlineAhead(self.view.name, self._store.name, stamp.sequence)
             added = versions.take(parts[key]) if key in parts else empty
             ended = np.array(closed.get(key, ()), dtype=np.uint64)
-            writes.append(held.log.apply(added, ended, stamp, instants.floor_us, instants.forgotten_us))
+            write = held.log.apply(added, ended, stamp, instants.floor_us, instants.forgotten_us)
+            if write.parts:
+                held.unstored.update(write.parts)
+            writes.append(write)
         rows = self._rows([held for _, held in due], stamp)
         changes = [
             KeyChange(

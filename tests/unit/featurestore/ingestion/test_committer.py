@@ -11,6 +11,7 @@ from featurestore.foundation.errors import IngestionError
 from featurestore.ingestion.commit_record import read_applied
 from featurestore.ingestion.errors import CommitterOvertaken, EntriesGone
 from featurestore.ingestion.sink import HistorySink
+from featurestore.ingestion.stream.open_stream import open_stream
 from featurestore.materialisation.ledger import Ledger
 from featurestore.materialisation.materialise import ViewStreamed, materialise
 from featurestore.offline.event_import import import_file
@@ -19,7 +20,15 @@ from featurestore.online.errors import OwnershipLost
 from featurestore.online.keys import SourceKeys
 from featurestore.online.memory_store import MemoryStore
 from tests.unit.featurestore.ingestion.baskets_stream import T0
-from tests.unit.featurestore.retrieval.household import BASKETS, NOON, baskets, baskets_table, household, spending, trade
+from tests.unit.featurestore.retrieval.household import (
+    BASKETS,
+    NOON,
+    baskets,
+    baskets_table,
+    household,
+    spending,
+    trade,
+)
 
 KEYS = SourceKeys("baskets")
 
@@ -152,7 +161,11 @@ def test_a_view_that_was_away_is_written_anew(stream):
 
 def test_a_row_that_the_row_sql_fails_on_is_set_aside(stream):
     strict = FeatureView(
-        "strict", household, baskets, [Sum("number", "1d")], derive={"number": Derived("CAST(shop_id AS BIGINT)", Int64)}
+        "strict",
+        household,
+        baskets,
+        [Sum("number", "1d")],
+        derive={"number": Derived("CAST(shop_id AS BIGINT)", Int64)},
     )
     stream.views = (strict,)
     with closing(stream.opened()) as committer:
@@ -270,3 +283,26 @@ def test_no_commit_is_stamped_with_an_instant_at_which_history_becomes_available
         stream.send((2, 7, "north", T0, 100))
         committer.step(0.0)
         assert committer.applied.a_us == T0 + 2
+
+
+def test_a_key_of_very_many_events(stream):
+    """Its older versions lie in tiles, which a correction of one of them finds."""
+    stream.stream = open_stream(
+        "memory://", stream.folder / "many", "baskets", backlog_limit_rows=10**6, clock=stream.clock
+    )
+    with closing(stream.opened()) as committer:
+        for start in range(0, 12_000, 4_000):
+            stream.send(*((basket, 7, "north", T0 + basket, 100) for basket in range(start, start + 4_000)))
+            stream.clock.set(T0 + start + 4_000)
+            committer.step(0.0)
+        assert stream.read(7)["value_sum_1d"] == 12_000.0
+        stream.send((1, 7, "south", T0 + 1, 300), (6_000, 8, "south", T0 + 6_000, 100))
+        committer.step(0.0)
+        assert stream.read(7)["value_sum_1d"] == 12_001.0
+        assert stream.read(8)["shop_id_last"] == "south"
+        assert stream.read(7, T0 + 6_000 + DAY)["count_1d"] == 12_000 - 6_001
+    with closing(stream.opened()) as committer:
+        stream.send((2, 7, "south", T0 + 2, 300))
+        committer.step(0.0)
+        assert stream.read(7)["value_sum_1d"] == 12_003.0
+        assert stream.read(7)["shop_id_distinct_7d"] == 2

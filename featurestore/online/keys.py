@@ -105,7 +105,11 @@ class SourceKeys:
         return self._index[crc32(identity_key) & (INDEX_BUCKETS - 1)] + identity_key
 
     def fence(self, stored_key: bytes) -> bytes:
-        """Return the fence that stands for a stored key: the one of its bucket."""
+        """Return the fence that stands for a stored key: the one of its bucket.
+
+        Its value begins with the owner's epoch in decimal digits, up to a blank or the end. Stores that need one fence
+        only have the one of `record`.
+        """
         return stored_key[:TAG_BYTES] + b"f:" + self.short_name
 
     def fences(self) -> list[bytes]:

@@ -201,6 +201,8 @@ class CommitSuite(OnlineStoreSuite):
         with pytest.raises(OwnershipLost):
             store.apply(commit_of(1, [change_of(b"i:1", 1)], epoch=9))
         assert store.apply(commit_of(1, [change_of(b"i:1", 1)], epoch=10)) == 1
+        (fence,) = store.get_many([SOURCE.fence(SOURCE.record)])
+        assert int(fence.split()[0]) == 10
         assert store.apply(commit_of(2, [change_of(b"i:2", 2)], epoch=1, source="returns")) == 1
         assert store.apply(commit_of(3, [change_of(b"i:3", 3)], epoch=11)) == 1
 

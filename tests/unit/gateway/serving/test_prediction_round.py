@@ -145,3 +145,26 @@ def test_every_row_is_logged_once(project, rows):
         gateway.predict_together([with_row(18)] * 3)
     sequences = [row["sequence"] for row in logged(project)]
     assert sequences == list(range(rows + 3))
+
+
+def test_with_sync_an_answer_that_has_left_is_in_the_log(project):
+    predictions = project.settings.predictions.model_copy(update={"durability": "sync", "flush_interval_ms": 3_600_000})
+    project.settings = project.settings.model_copy(update={"predictions": predictions})
+    with LocalGateway(project) as gateway:
+        answers = gateway.predict_together([with_row(17), with_row(18), {"keys": {}}, with_row(17)])
+        told = [answer.json()["prediction_id"] for answer in answers if answer.status_code == 200]
+        rows = logged(project)
+        assert "unskew_prediction_log_unsynced_rows_total 0.0" in gateway.get("/metrics").text
+    assert sorted(row["prediction_id"] for row in rows) == sorted(told)
+    assert len(told) == 3
+
+
+def test_the_definitions_in_use_are_logged(project):
+    with LocalGateway(project) as gateway:
+        gateway.predict(with_row(17))
+    (row,) = logged(project)
+    service = project.catalog.services["inputs"]
+    assert (row["service"], row["service_digest"]) == ("inputs", service.digest)
+    for view in service.views:
+        assert row[f"view_digest.{view.name}"] == view.digest
+    assert row["function_digest.basket_share"] == service.request_features[0].digest

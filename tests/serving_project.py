@@ -264,11 +264,16 @@ def served(project: ServingProject, **environment: str) -> Iterator[httpx.Client
     assert status == 0, f"the gateway ended with {status}"
 
 
-def start(project: ServingProject, **environment: str) -> tuple[subprocess.Popen[str], str]:
-    """Start a gateway process; return it and its base URL once it answers."""
+def start(
+    project: ServingProject, program: Sequence[str] | None = None, **environment: str
+) -> tuple[subprocess.Popen[str], str]:
+    """Start a gateway process; return it and its base URL once it answers.
+
+    ``program`` are the interpreter's arguments for another build of it, before the project's folder.
+    """
     with (project.folder / "gateway.log").open("a") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.serving_project", str(project.folder)],
+            [sys.executable, *(program or ("-m", "tests.serving_project")), str(project.folder)],
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,

@@ -98,13 +98,16 @@ def trace_command(command: Sequence[str], folder: Path, calls: Sequence[str] = W
 
 
 @contextmanager
-def tracing(pid: int, folder: Path, calls: Sequence[str] = WRITES + SYNCS) -> Iterator[Trace]:
-    """Trace a running process and all its threads; the trace is filled when the block ends."""
-    output = folder / f"strace-{pid}.txt"
-    tracer = subprocess.Popen([*_strace(output, calls), "-p", str(pid)], stderr=subprocess.PIPE)
+def tracing(processes: int | Sequence[int], folder: Path, calls: Sequence[str] = WRITES + SYNCS) -> Iterator[Trace]:
+    """Trace running processes, by id, and all their threads; the one trace is filled when the block ends."""
+    pids = [processes] if isinstance(processes, int) else processes
+    output = folder / f"strace-{pids[0]}.txt"
+    attached = [argument for pid in pids for argument in ("-p", str(pid))]
+    tracer = subprocess.Popen([*_strace(output, calls), *attached], stderr=subprocess.PIPE)
     trace = Trace()
     try:
-        _wait_until_traced(pid, tracer)
+        for pid in pids:
+            _wait_until_traced(pid, tracer)
         yield trace
     finally:
         tracer.terminate()

@@ -31,9 +31,12 @@ START_US = SystemClock().now_us()
 def program(folder, url):
     command = [sys.executable, "-m", "tests.fault.ingest_program", str(folder), url]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    with (folder / "program.log").open("ab") as log, subprocess.Popen(
-        command, cwd=REPOSITORY, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log
-    ) as process:
+    with (
+        (folder / "program.log").open("ab") as log,
+        subprocess.Popen(
+            command, cwd=REPOSITORY, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log
+        ) as process,
+    ):
         yield process
         if process.poll() is None:
             process.communicate(timeout=60)

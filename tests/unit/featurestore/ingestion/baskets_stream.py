@@ -62,7 +62,9 @@ class Baskets:
     def send(self, *rows: tuple[Any, ...]) -> None:
         """Append rows of basket, household, shop, instant, cents; one entry."""
         names = ("basket_id", "household_id", "shop_id", "ts", "value")
-        plain = [dict(zip(names, (*row[:3], format_instant(row[3]), f"{row[4] / 100:.2f}"), strict=True)) for row in rows]
+        plain = [
+            dict(zip(names, (*row[:3], format_instant(row[3]), f"{row[4] / 100:.2f}"), strict=True)) for row in rows
+        ]
         reading = EventForm(self.source).read(plain)
         assert not reading.refused
         self.stream.append([(reading.payload, reading.rows)])

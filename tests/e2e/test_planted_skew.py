@@ -6,8 +6,9 @@ runs as its command; the clock is one that the test sets.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
@@ -17,9 +18,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from featurestore.catalog.load import load_definitions
-from featurestore.foundation.clock import HOUR, MINUTE, SECOND, SharedClock, format_instant, parse_instant
+from featurestore.foundation.clock import DAY, HOUR, MINUTE, SECOND, SharedClock, format_instant, parse_instant
 from featurestore.ingestion.committer import Committer
 from featurestore.online.base import CommitWrite, KeyChange, OnlineStore
+from featurestore.online.open_store import open_store
 from featurestore.online.view_format import ViewFormat
 from featurestore.retrieval.online_features import OnlineFeatures
 from gateway.registry.registry import open_registry
@@ -82,9 +84,9 @@ class Live(Shop):
         form = ViewFormat(self.catalog.view("spending"))
         return form.keys.row(form.encode_key(customer))
 
-    def predict(self, gateway: LocalGateway, at_us: int) -> None:
+    def predict(self, gateway: LocalGateway, at_us: int, customers: Sequence[int] = CUSTOMERS) -> None:
         self.clock.set(at_us)
-        rows = [{"keys": {"customer_id": key}, "inputs": {"basket_value": 12.5}} for key in CUSTOMERS]
+        rows = [{"keys": {"customer_id": key}, "inputs": {"basket_value": 12.5}} for key in customers]
         answer = gateway.post(f"/v1/models/{MODEL}/predict", json={"rows": rows})
         assert answer.status_code == 200, answer.text
 
@@ -207,6 +209,26 @@ def test_one_event_that_was_dropped_on_its_way_to_the_online_store(live: Live) -
     told = f"event o100 of {format_instant(dropped['ts'])}, available since {since}, was not counted"
     assert {each["why"] for each in examples} == {told}
     assert {each["keys"]["customer"] for each in examples} == {2}
+
+
+def test_an_event_older_than_the_online_store_remembers_that_moves_to_another_key(live: Live) -> None:
+    """Its correction finds nothing in the event index, so that the online store goes on counting it where it was."""
+    old = order(100, 4, NOW_US - 400 * DAY)
+    live.clock.set(NOW_US + 11 * MINUTE)
+    live.commit([old])
+    live.clock.set(NOW_US + 8 * DAY)
+    with closing(open_store(live.settings.online.url)) as store:
+        assert store.sweep(NOW_US + 8 * DAY, 1_000) > 0
+    live.commit([{**old, "customer_id": 5}])
+    live.clock.set(NOW_US + 8 * DAY + MINUTE)
+    live.commit([order(101, 4, NOW_US - 500 * DAY)])
+    with live.gateway() as gateway:
+        for minute in (2, 10, 90):
+            live.predict(gateway, NOW_US + 8 * DAY + minute * MINUTE, (3, 4, 5))
+    _, causes, examples = audited(live)
+    assert causes == {"spending.store_last": {"beyond-retention": 3}}
+    assert {each["keys"]["customer"] for each in examples} == {4}
+    assert all("the online store knows events for 37d" in each["why"] for each in examples)
 
 
 def test_a_lost_write_that_nothing_was_built_upon_leaves_reads_behind(live: Live) -> None:

@@ -10,7 +10,17 @@ from numpy.typing import NDArray
 
 from featurestore.online.envelope import Stamp
 from featurestore.online.event_log import LogCodec
-from featurestore.online.tiles import COUNT, FIRST_EVENT, LAST_EVENT, SETTLED, TileIndex, checksum, cut, part_suffix
+from featurestore.online.tiles import (
+    COUNT,
+    FIRST_EVENT,
+    LAST_EVENT,
+    SETTLED,
+    TileIndex,
+    TilesInside,
+    checksum,
+    cut,
+    part_suffix,
+)
 from featurestore.online.versions import EVENT, LEAVE, Versions, Words, joined
 from featurestore.semantics.aggregate import AggregateState
 from featurestore.semantics.interval import NEVER_US
@@ -58,7 +68,7 @@ class HotLog:
 
     def needed_at(self, t_us: int) -> list[int]:
         """Return the tiles whose raw versions `seen_at` needs."""
-        return self.index.raw_at(self._codec.aggregates, self._head, t_us)
+        return self._codec.summaries.raw_at(self.index, self._head, t_us)
 
     def seen_at(self, t_us: int, raw: Mapping[int, Versions]) -> SeenLog:
         """Return what the log comes to, given the raw versions of the tiles of `needed_at`, by tile."""
@@ -72,7 +82,7 @@ class HotLog:
             inside[window_us] = rest & (words[FIRST_EVENT] > t_us - window_us)
             leaving = words[FIRST_EVENT, inside[window_us]]
             soonest_us = min(soonest_us, int(leaving.min()) + window_us) if len(leaving) else soonest_us
-        chosen = {window_us: words[:, mask] for window_us, mask in inside.items()}
+        chosen = {window_us: TilesInside(words[:, mask]) for window_us, mask in inside.items()}
         states = [codec.summaries.merged(a, at.state(a), chosen[a.window_us]) for a in codec.aggregates]
         latest_us, has_latest = at.latest()
         return SeenLog(states, latest_us, has_latest, np.array([min(soonest_us, NEVER_US)], dtype=np.int64))

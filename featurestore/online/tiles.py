@@ -42,6 +42,7 @@ NUMBER, CHECKSUM, COUNT, FIRST_EVENT, LAST_EVENT, SETTLED, LEAST_ID, GREATEST_ID
 _COUNTS = struct.Struct("<II8x")
 _TOTAL_LIMBS, _SQUARES_LIMBS = 3, 5
 _LIMB_BITS = 32
+_SUM_WORDS = 1 + _TOTAL_LIMBS + _SQUARES_LIMBS + 1
 
 
 class Summaries:
@@ -55,16 +56,19 @@ class Summaries:
 
     def __init__(self, layout: Layout, aggregates: Sequence[Aggregate]) -> None:
         self._layout = layout
+        self._wholes: dict[Aggregate, int] = {}
         self._places: dict[Aggregate, int] = {}
-        at = STATES
+        self.rows = STATES
         for aggregate in aggregates:
-            whole = _windowless(aggregate)
             if aggregate.column is None or aggregate.kind is Kind.LAST or not mergeable(aggregate):
                 continue
-            if whole not in self._places:
-                self._places[whole] = at
-                at += _words_of(whole)
-        self.rows = at
+            whole = _windowless(aggregate)
+            if whole not in self._wholes:
+                self._wholes[whole] = self.rows
+                self.rows += _words_of(whole)
+            self._places[aggregate] = self._wholes[whole]
+        self._edges = sorted({a.window_us for a in aggregates if a.window_us is not None and mergeable(a)})
+        self._unmerged_us = max((a.window_us or 0 for a in aggregates if not mergeable(a)), default=0)
 
     def summary(self, versions: Versions, number: int, checksum: int) -> Words:
         """Return the words of one tile of versions in total order."""
@@ -76,26 +80,53 @@ class Summaries:
         found: list[int] = [number, checksum, len(lasting), int(words[EVENT, 0]), int(words[EVENT, -1]), settled]
         found += [int(words[ID].min()), int(words[ID].max())]
         at = LogsAt([self._layout.unpack(lasting)], NEVER_US - 1)
-        for whole in self._places:
+        for whole in self._wholes:
             found += _packed(at.state(whole), whole)
         return np.array(found, dtype=np.int64)
 
-    def merged(self, aggregate: Aggregate, state: AggregateState, tiles: Words) -> AggregateState:
-        """Return a state of one log with those of some tiles, columns of an index, added to it."""
-        if not tiles.shape[1] or not mergeable(aggregate):
+    def raw_at(self, index: TileIndex, head: Versions, t_us: int) -> list[int]:
+        """Return the tiles whose raw versions a read at an instant needs, ascending."""
+        first_us, last_us = index.words[FIRST_EVENT], index.words[LAST_EVENT]
+        raw = (index.words[SETTLED] > t_us) | (last_us > t_us - self._unmerged_us)
+        for window_us in self._edges:
+            raw |= (last_us > t_us - window_us) & (first_us <= t_us - window_us)
+        return np.flatnonzero(raw | _latest(index, raw, head, t_us)).tolist()
+
+    def merged(self, aggregate: Aggregate, state: AggregateState, tiles: TilesInside) -> AggregateState:
+        """Return a state of one log with those of some tiles added to it."""
+        if not tiles.words.shape[1] or not mergeable(aggregate):
             return state
-        n_events = state.n_events + tiles[COUNT].sum()
+        n_events = state.n_events + tiles.sums[COUNT]
         if aggregate.column is None:
             return AggregateState(n_events)
         if aggregate.kind is Kind.LAST:
             return AggregateState(n_events, value=state.value)
-        at = self._places[_windowless(aggregate)]
-        n_valid = _required(state.n_valid) + tiles[at].sum()
+        at = self._places[aggregate]
+        n_valid = _required(state.n_valid) + tiles.sums[at]
         if aggregate.kind is Kind.COUNT:
             return AggregateState(n_events, n_valid)
         if aggregate.kind in SUMMING:
-            return _sums_merged(state, n_events, n_valid, tiles[at:])
-        return AggregateState(n_events, n_valid, value=_extremes_merged(aggregate, state, tiles[at], tiles[at + 1]))
+            return _sums_merged(state, n_events, n_valid, tiles.sums[at + 1 : at + _SUM_WORDS])
+        value = _extremes_merged(aggregate, state, tiles.words[at], tiles.words[at + 1])
+        return AggregateState(n_events, n_valid, value=value)
+
+
+class TilesInside:
+    """The tiles that lie in a window as a whole.
+
+    Attributes
+    ----------
+    words
+        Their columns of the index.
+    sums
+        The sum of each of its rows; meant for counts and limbs.
+    """
+
+    __slots__ = ("sums", "words")
+
+    def __init__(self, words: Words) -> None:
+        self.words = words
+        self.sums: list[int] = words.sum(axis=1).tolist()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,33 +171,11 @@ class TileIndex:
         """Tell whether stored bytes are the raw versions that a tile means."""
         return part is not None and checksum(part) == self.words[CHECKSUM, tile]
 
-    def raw_at(self, aggregates: Sequence[Aggregate], head: Versions, t_us: int) -> list[int]:
-        """Return the tiles whose raw versions a read at an instant needs, ascending."""
-        words = self.words
-        raw = words[SETTLED] > t_us
-        for aggregate in aggregates:
-            window_us = aggregate.window_us
-            if window_us is not None:
-                inside = words[LAST_EVENT] > t_us - window_us
-                raw |= inside & (words[FIRST_EVENT] <= t_us - window_us) if mergeable(aggregate) else inside
-        return np.flatnonzero(raw | self._latest(raw, head, t_us)).tolist()
-
     def outside(self, raw: Sequence[int]) -> NDArray[np.bool_]:
         """Return which tiles are none of these."""
         rest = np.ones(len(self), dtype=np.bool_)
         rest[list(raw)] = False
         return rest
-
-    def _latest(self, raw: NDArray[np.bool_], head: Versions, t_us: int) -> NDArray[np.bool_]:
-        """Return the last tile in which some version is visible, unless a later event in the head is."""
-        words = self.words
-        wanted = np.zeros(len(self), dtype=np.bool_)
-        standing = np.flatnonzero(~raw & (words[COUNT] > 0))
-        if len(standing):
-            entered = np.maximum(head.words[EVENT], head.words[AVAILABLE])
-            visible = head.words[EVENT, (entered <= t_us) & (t_us < head.words[LEAVE])]
-            wanted[standing[-1]] = not len(visible) or visible.max() <= words[LAST_EVENT, standing[-1]]
-        return wanted
 
 
 def mergeable(aggregate: Aggregate) -> bool:
@@ -197,6 +206,18 @@ def cut(versions: Versions, size: int) -> list[Versions]:
     return [*pieces, versions.take(slice(start, len(versions)))] if start < len(versions) else pieces
 
 
+def _latest(index: TileIndex, raw: NDArray[np.bool_], head: Versions, t_us: int) -> NDArray[np.bool_]:
+    """Return the last tile in which some version is visible, unless a later event in the head is."""
+    words = index.words
+    wanted = np.zeros(len(index), dtype=np.bool_)
+    standing = np.flatnonzero(~raw & (words[COUNT] > 0))
+    if len(standing):
+        entered = np.maximum(head.words[EVENT], head.words[AVAILABLE])
+        visible = head.words[EVENT, (entered <= t_us) & (t_us < head.words[LEAVE])]
+        wanted[standing[-1]] = not len(visible) or visible.max() <= words[LAST_EVENT, standing[-1]]
+    return wanted
+
+
 def _windowless(aggregate: Aggregate) -> Aggregate:
     """Return what is summarised for an aggregate: one state for all windows, and for all that sum one column."""
     if aggregate.kind in SUMMING:
@@ -206,7 +227,7 @@ def _windowless(aggregate: Aggregate) -> Aggregate:
 
 def _words_of(whole: Aggregate) -> int:
     if whole.kind is Kind.STD:
-        return 2 + _TOTAL_LIMBS + _SQUARES_LIMBS
+        return _SUM_WORDS
     return 1 if whole.kind is Kind.COUNT else 2
 
 
@@ -222,17 +243,16 @@ def _packed(state: AggregateState, whole: Aggregate) -> list[int]:
 
 
 def _sums_merged(
-    state: AggregateState, n_events: NDArray[np.int64], n_valid: NDArray[np.int64], words: Words
+    state: AggregateState, n_events: NDArray[np.int64], n_valid: NDArray[np.int64], sums: Sequence[int]
 ) -> AggregateState:
-    limbs = words[1 : 1 + _TOTAL_LIMBS + _SQUARES_LIMBS].sum(axis=1).tolist()
-    wrong = state.n_unrepresentable
-    squares = state.total_squares
+    wrong, squares = state.n_unrepresentable, state.total_squares
+    of_squares = _whole(sums[_TOTAL_LIMBS:-1])
     return AggregateState(
         n_events,
         n_valid,
-        total=_big(int(_required(state.total)[0]) + _whole(limbs[:_TOTAL_LIMBS])),
-        total_squares=None if squares is None else _big(int(squares[0]) + _whole(limbs[_TOTAL_LIMBS:])),
-        n_unrepresentable=None if wrong is None else wrong + words[1 + _TOTAL_LIMBS + _SQUARES_LIMBS].sum(),
+        total=_big(int(_required(state.total)[0]) + _whole(sums[:_TOTAL_LIMBS])),
+        total_squares=None if squares is None else _big(int(squares[0]) + of_squares),
+        n_unrepresentable=None if wrong is None else wrong + sums[-1],
     )
 
 

@@ -32,7 +32,7 @@ from tests.property.streams import Play
 
 LONG_SEEDS = 260
 HISTORIES = 4
-STEPS = 14
+STEPS = 18
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 
 
@@ -179,7 +179,7 @@ def perform(choose: Chooser, backend: str, url: str, figures: Figures, histories
 
 
 def _step(choose: Chooser, play: Play, world: World) -> None:
-    action = choose.one(["send", "commit", "read", "send", "commit", "read", "clock", "crash", "flush", "restart"])
+    action = choose.one(["send", "commit", "read", "send", "commit", "read", "clock", "crash", "crash", "flush", "restart"])
     if action == "send":
         payload = play.payload(choose, choose.integer(1, 6))
         world.stream.append([payload])
@@ -190,7 +190,7 @@ def _step(choose: Chooser, play: Play, world: World) -> None:
     elif action == "clock":
         play.clock.set(play.clock.now_us() + choose.one([0, 1, 3, 1_000_000, *play.setting.spans_us]))
     elif action == "crash":
-        world.store.left = choose.integer(1, 3)
+        world.store.left = choose.integer(1, 2)
     elif action == "flush" and world.committer is not None:
         world.committer.flush()
     elif action == "restart":

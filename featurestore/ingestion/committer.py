@@ -50,7 +50,7 @@ from featurestore.ingestion.batch_rows import ViewRowsReader
 from featurestore.ingestion.commit_maker import CommitMaker
 from featurestore.ingestion.commit_record import AppliedRecord, CommitRecord, read_applied, read_commit, short_digests
 from featurestore.ingestion.dead_letter import DeadLetters
-from featurestore.ingestion.errors import EntriesGone, StreamReplaced
+from featurestore.ingestion.errors import EntriesGone, HistoryBehind, StreamReplaced
 from featurestore.ingestion.event_index import EventIndex
 from featurestore.ingestion.settings import IngestSettings
 from featurestore.ingestion.sink import HistorySink, commit_entries
@@ -219,7 +219,7 @@ class Committer:
         self._sink.resume(history)
         try:
             return self._go_on(begun, applied_record, history)
-        except (EntriesGone, StreamReplaced):
+        except (EntriesGone, HistoryBehind, StreamReplaced):
             if not give_up:
                 raise
             afresh = replace(self._after_history(applied_record, history), to=BEGINNING)
@@ -242,18 +242,22 @@ class Committer:
         return redo, self._maker.applied.s - history
 
     def _add_unflushed(self, first: int, last: int) -> None:
-        sequences = range(first, last + 1)
-        for s, found in zip(sequences, self._store.get_many([self._keys.commit(s) for s in sequences]), strict=True):
+        for found in self._store.get_many([self._keys.commit(s) for s in range(first, last + 1)]):
             commit = read_commit(found)
             if commit is None:
-                raise EntriesGone(self._store.name, s, 0, 0)
+                raise HistoryBehind(self.source.name, self._store.name, last, first - 1)
             self._sink.add(commit, None)
 
     def _after_history(self, applied: AppliedRecord | None, history: int) -> AppliedRecord:
-        """Return where to go on if the store does not know of all commits that history has, or of none."""
-        known = applied or AppliedRecord(0, EARLIEST_US)
-        to, a_us = last_stream_input(self._root, self.source) or (known.to, known.a_us)
-        return replace(known, s=history, a_us=max(a_us, known.a_us), to=max(to, known.to), views=())
+        """Return where to go on if the store does not know of all commits that history has, or of none.
+
+        A store that knows of some lost the others, and a stream in the same server may have lost what it had after
+        them: it is read from there again, and what history has of it is told as duplicates.
+        """
+        said = last_stream_input(self._root, self.source)
+        known = applied or AppliedRecord(0, EARLIEST_US, BEGINNING if said is None else said[0])
+        a_us = known.a_us if said is None else max(said[1], known.a_us)
+        return replace(known, s=history, a_us=a_us, views=())
 
     def _start(self, *, rebuild: bool) -> tuple[list[MaterialisationReport], int]:
         """Write the bases that are missing and the index if it is not of these views, and note that all have it."""

@@ -9,6 +9,7 @@
     ├── StreamReplaced               a position of a stream that is not this one
     ├── EventsUnreadable             kept events that the source's schema cannot hold
     ├── EntriesGone                  entries of a commit that history lacks are not in the stream
+    ├── HistoryBehind                history lacks commits that nothing remembers any more
     ├── OnlineAhead                  rows in the online store are newer than the commits that are known
     ├── CommitterOvertaken           the online store is not as this committer left it
     ├── SourceBusy                   another program commits the events of a source
@@ -86,6 +87,19 @@ class EntriesGone(IngestionError):
             where=stream,
             mend="bring the stream back as it was; or give the rows up: remove what the online store holds of the "
             "source by `unskew backfill --rebuild`",
+        )
+
+
+class HistoryBehind(IngestionError):
+    """History ends before commits of which the online store has forgotten how they were made."""
+
+    code = "history-behind"
+
+    def __init__(self, source: str, store: str, s: int, history: int) -> None:
+        super().__init__(
+            f"it holds commits up to {s}, history ends at {history}, and what is between was forgotten as written",
+            where=f"source {source!r} in the online store {store}",
+            mend="bring history back as it was; or give these commits up: `unskew backfill --rebuild`",
         )
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from featurestore.definitions import FeatureView, Source
+from featurestore.foundation.errors import OfflineStoreError
 from featurestore.offline import snapshot
 from featurestore.offline.arrow_rows import committed_rows, event_rows, no_committed_rows, no_rows
 from featurestore.offline.audit_rows import AuditRows
@@ -122,6 +123,8 @@ class DuckDBStore:
         try:
             found = cursor.sql(newest_versions_sql(source, stored, since_us)).to_arrow_reader(PIECE_ROWS)
             yield from (pa.Table.from_batches([piece]) for piece in found)
+        except duckdb.Error as error:
+            raise _unreadable(source, error) from error
         finally:
             cursor.close()
 
@@ -133,6 +136,8 @@ class DuckDBStore:
         cursor = self._connection.cursor()
         try:
             return frozenset(row[0] for row in cursor.execute(availables_after_sql(stored, t_us)).fetchall())
+        except duckdb.Error as error:
+            raise _unreadable(source, error) from error
         finally:
             cursor.close()
 
@@ -198,3 +203,11 @@ def _mark(path: Path) -> Mark:
     except FileNotFoundError:
         return str(path), 0, 0, 0
     return str(path), status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def _unreadable(source: Source, error: duckdb.Error) -> OfflineStoreError:
+    return OfflineStoreError(
+        f"history cannot be read: {str(error).splitlines()[0]}",
+        where=f"source {source.name}",
+        mend="check that its files can be read, and that there is memory and disk for a sort",
+    )

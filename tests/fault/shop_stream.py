@@ -1,9 +1,10 @@
-"""A shop's events that do all that events can do, sent through a committer, read on the way, and judged by the oracle."""
+"""A shop whose events do all that events can do: sent, read on the way, and judged by the oracle."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +190,7 @@ class Shop:
             assert read.told == wanted, (read.view, read.key, read.t - NOON, read.s)
         for view in (spending, trade):
             self._check_offline(view)
-        letters = [letter.row["serial"] for letter in self.dead_letters.list("sales") if letter.kind == "failed"]
+        letters = [_serial(letter.row) for letter in self.dead_letters.list("sales") if letter.kind == "failed"]
         assert sorted(letters) == sorted(FAILS & {each["serial"] for each in self.sent}), "one letter per failing row"
         return sum(len(read.told) for read in self.reads)
 
@@ -229,9 +230,13 @@ class Shop:
 
 def _told(values: Column, statuses: Any) -> list[tuple[Any, str]]:
     scale = values.dtype.scale
-    cells = [None if c is None else c if scale is None else oracle.Fraction(c, 10**scale) for c in values.to_pylist()]
+    cells = [None if c is None else c if scale is None else Fraction(c, 10**scale) for c in values.to_pylist()]
     return list(zip(map(oracle.bits, cells), (Status(mark).name.lower() for mark in statuses), strict=True))
 
 
 def _json(each: dict[str, Any]) -> dict[str, Any]:
     return {**each, "ts": format_instant(each["ts"]), "price": f"{each['price'] / 100:.2f}"}
+
+
+def _serial(letter: Any) -> int:
+    return int(letter["serial"])

@@ -1,4 +1,4 @@
-"""The ingest program is killed -9 at random moments under load: each event is there exactly once, online and offline."""
+"""The ingest program is killed -9 at random moments under load: each event is there exactly once, on both sides."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from featurestore.definitions import Derived, FeatureView, Int64, Sum
 from featurestore.foundation.clock import DAY, HOUR, SECOND, FixedClock
 from featurestore.foundation.errors import IngestionError
 from featurestore.ingestion.commit_record import read_applied
-from featurestore.ingestion.errors import CommitterOvertaken, EntriesGone
+from featurestore.ingestion.errors import CommitterOvertaken, HistoryBehind
 from featurestore.ingestion.sink import HistorySink
 from featurestore.ingestion.stream.open_stream import open_stream
 from featurestore.materialisation.ledger import Ledger
@@ -218,15 +218,33 @@ def test_a_store_that_is_lost_is_written_from_history(stream):
         assert committer.applied.s == 2
 
 
-def test_entries_that_are_gone_are_told_and_can_be_given_up(stream):
+def test_a_store_that_lost_its_last_commits_reads_the_stream_from_there_again(stream):
+    """As a Redis that restarts without having synced: its stream may have lost the same, so nothing is passed over."""
     with closing(stream.opened()) as committer:
         stream.send((1, 7, "north", T0, 100))
         committer.step(0.0)
-    (stored,) = stream.store.get_many([KEYS.applied])
-    applied = read_applied(stored)
-    stream.stream.trim(applied.to)
+        committer.flush()
+        before = dict(stream.store._values)
+        stream.send((2, 7, "south", T0, 50))
+        committer.step(0.0)
+        committer.flush()
+    stream.store._values.clear()
+    stream.store._values.update(before)
+    with closing(stream.opened()) as committer:
+        stream.send((3, 7, "south", T0, 7))
+        stream.clock.set(T0 + SECOND)
+        while committer.step(0.0):
+            pass
+        assert stream.read(7)["value_sum_1d"] == 1.57
+        assert (committer.applied.s, committer.applied.rows) == (3, 2)
+
+
+def test_commits_that_nothing_remembers_are_told_and_can_be_given_up(stream):
+    with closing(stream.opened()) as committer:
+        stream.send((1, 7, "north", T0, 100))
+        committer.step(0.0)
     stream.store.put_values([(KEYS.commit(1), None)])
-    with closing(stream.committer()) as committer, pytest.raises(EntriesGone, match="commit 1"):
+    with closing(stream.committer()) as committer, pytest.raises(HistoryBehind, match="up to 1, history ends at 0"):
         committer.open()
     committer = stream.committer()
     assert committer.open(rebuild=True) is not None
@@ -253,6 +271,8 @@ def test_a_half_made_commit_is_made_whole(stream):
     own = {KEYS.applied, KEYS.commit(1), KEYS.commit(2)}
     assert [key for key in whole if after.get(key) != whole[key] and key not in own] == []
     again, first = read_applied(after[KEYS.applied]), read_applied(whole[KEYS.applied])
+    assert again is not None
+    assert first is not None
     assert replace(again, lag_us=0, keys_cached=0) == replace(first, lag_us=0, keys_cached=0)
     committer.close()
 

@@ -31,6 +31,8 @@ def entries(index, a_us=T0):
 def test_an_entry_says_what_the_newest_version_is_and_under_which_keys():
     index = EventIndex(baskets, [spending, trade], DAY)
     first, second = (index.read(value) for _, value, _ in entries(index))
+    assert first is not None
+    assert second is not None
     assert first.keys == {"household_id": b"i:7", "shop_id": "s:é".encode()}
     assert second.keys == {"household_id": None, "shop_id": b"s:"}
     assert (first.deleted, second.deleted, first.event_us) == (False, True, T0)
@@ -61,7 +63,9 @@ def test_an_expiry_before_1970_is_none_that_a_store_could_keep():
 
 def test_a_source_without_views_has_no_keys():
     index = EventIndex(baskets, [], DAY)
-    assert index.read(entries(index)[0][1]).keys == {}
+    known = index.read(entries(index)[0][1])
+    assert known is not None
+    assert known.keys == {}
     assert len(index_payload(entries(index)[0][1])) == 21
 
 

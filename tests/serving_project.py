@@ -133,15 +133,23 @@ def as_bytes(graph: Any) -> bytes:
 
 
 class ServingProject:
-    """A project in a folder, ready to serve."""
+    """A project in a folder, ready to serve; ``clock`` is the instant at which it stands still, or ``system``."""
 
-    def __init__(self, folder: Path, online_url: str = "lmdb:online", gateway: str = "", clock: str = NOW) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        online_url: str = "lmdb:online",
+        gateway: str = "",
+        clock: str = NOW,
+        definitions: str = DEFINITIONS,
+    ) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "features.py").write_text(DEFINITIONS)
+        (folder / "features.py").write_text(definitions)
+        now = clock if clock == "system" else f"fixed:{clock}"
         (folder / "unskew.toml").write_text(
             f'[project]\nname = "test"\n[online]\nurl = "{online_url}"\n[predictions]\nflush_interval_ms = 50\n'
-            f'[clock]\nnow = "fixed:{clock}"\n[gateway]\nport = 0\nroute_poll_interval_ms = 20\n{gateway}\n'
+            f'[clock]\nnow = "{now}"\n[gateway]\nport = 0\nroute_poll_interval_ms = 20\n{gateway}\n'
         )
         self.settings: Settings = load_settings(folder)
         self.catalog: Catalog = load_definitions(self.settings.project.definitions)

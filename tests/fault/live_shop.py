@@ -1,0 +1,181 @@
+"""A shop that takes events and answers predictions, by processes that can be killed: gateway, ingest program, Redis."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import httpx
+
+from tests.audited_project import command
+from tests.servers import free_port
+from tests.serving_project import ServingProject
+
+MODEL = "spend"
+CUSTOMERS = range(1, 21)
+STORES = ("north", "é", "south", "west")
+START_TIMEOUT_S = 60.0
+INGESTION = '[ingestion]\nprogram = "alone"\nhistory_interval_s = 0.3\nlease_ttl_s = 1\ncommit_rows = 200'
+DEFINITIONS = """
+from featurestore.definitions import *
+
+customer = Entity("customer", join_key="customer_id")
+store = Entity("store", join_key="store_name", dtype=String)
+orders = EventSource(
+    "orders",
+    schema={"order_id": Int64, "customer_id": Int64, "store_name": String, "ts": Timestamp, "net": Decimal(2),
+            "gone": Bool, "serial": Int64},
+    event_timestamp="ts", event_id="order_id", available_at=Delay("0s"), tombstone="gone", path="orders",
+)
+features = [
+    one
+    for over in ("30d", "3s")
+    for one in (Count(over=over), Sum("net", over=over), Sum("serial", over=over), Mean("net", over=over))
+]
+spending = FeatureView(
+    "spending", customer, orders, features=[*features, Last("store_name"), DistinctCount("store_name", over="3s")],
+)
+trade = FeatureView("trade", store, orders, features=[*features, Max("net", over="3s")])
+inputs = FeatureService("inputs", [spending, trade])
+"""
+
+
+class Victim(Protocol):
+    """A process that is killed and started again."""
+
+    def start(self) -> object:
+        """Start, and wait until it is up."""
+
+    def kill(self) -> None:
+        """Kill -9."""
+
+
+@dataclass
+class Command:
+    """A long-running `unskew` command.
+
+    Parameters
+    ----------
+    is_up
+        Whether it is ready for work; asked once it has printed its first line.
+    """
+
+    folder: Path
+    arguments: Sequence[str]
+    is_up: Callable[[], bool] = lambda: True
+    process: subprocess.Popen[str] | None = None
+
+    @property
+    def log(self) -> Path:
+        return self.folder / f"{self.arguments[0]}.log"
+
+    def start(self) -> None:
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "unskew", *self.arguments, "--json", "--project", str(self.folder)],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline(), self.log.read_text()[-3000:]
+        wait_until(self.is_up, f"{self.arguments[0]} is up")
+
+    def kill(self) -> None:
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        assert self._end(signal.SIGTERM) == 0, self.log.read_text()[-3000:]
+        assert "Traceback" not in self.log.read_text(), self.log.read_text()[-3000:]
+
+    def _end(self, number: int) -> int:
+        assert self.process is not None
+        assert self.process.poll() is None, self.log.read_text()[-3000:]
+        self.process.send_signal(number)
+        status = self.process.wait(timeout=60)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return status
+
+    def abandon(self) -> None:
+        """Leave nothing behind, whatever happened."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(timeout=60)
+
+
+def wait_until(holds: Callable[[], bool], what: str) -> None:
+    until = time.monotonic() + START_TIMEOUT_S
+    while not holds():
+        assert time.monotonic() < until, f"in {START_TIMEOUT_S} s it did not come to hold that {what}"
+        time.sleep(0.02)
+
+
+class LiveShop:
+    """The project, its gateway and its ingest program."""
+
+    def __init__(self, folder: Path, online_url: str) -> None:
+        project = ServingProject(folder, online_url, INGESTION, "system", DEFINITIONS)
+        project.deploy(MODEL)
+        project.close()
+        self.folder = folder
+        self.settings, self.source = project.settings, project.catalog.sources["orders"]
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        self.gateway = Command(folder, ["serve", "--port", str(port)], self._is_ready)
+        self.program = Command(folder, ["stream", "run"])
+
+    def _is_ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/readyz", timeout=20).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def status(self) -> dict[str, Any]:
+        """Return how the source stands."""
+        told = command("stream", "status", "--project", self.folder, "--json")
+        assert told.status == 0, told.err
+        return told.report["sources"][0]
+
+    def audit(self) -> dict[str, Any]:
+        told = command("audit", "--project", self.folder, "--json")
+        assert told.status == 0, told.out or told.err
+        return told.report
+
+    def dead_letters(self) -> set[str]:
+        told = command("dead-letters", "list", "--rows", 10**6, "--project", self.folder, "--json")
+        return {each["id"] for each in told.report["dead_letters"]}
+
+
+@dataclass
+class Torment:
+    """Kill processes at random moments, each by a thread of its own: they may be down together.
+
+    Attributes
+    ----------
+    waiting
+        Asked at each kill how many requests wait for an answer.
+    """
+
+    kills: int
+    pause_s: float
+    waiting: Callable[[], int]
+    killed: dict[str, int] = field(default_factory=dict)
+    under_way: int = 0
+
+    def __call__(self, name: str, victim: Victim) -> None:
+        chance = random.Random(name)
+        self.killed[name] = 0
+        for _ in range(self.kills):
+            time.sleep(chance.uniform(0, self.pause_s))
+            self.under_way += self.waiting() > 0
+            victim.kill()
+            self.killed[name] += 1
+            victim.start()

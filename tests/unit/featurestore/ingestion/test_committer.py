@@ -16,7 +16,7 @@ from featurestore.materialisation.ledger import Ledger
 from featurestore.materialisation.materialise import ViewStreamed, materialise
 from featurestore.offline.event_import import import_file
 from featurestore.offline.stream_mark import SourceStreamed, is_streamed
-from featurestore.online.errors import OwnershipLost
+from featurestore.online.errors import CommitConflict, OwnershipLost
 from featurestore.online.keys import SourceKeys
 from featurestore.online.memory_store import MemoryStore
 from tests.unit.featurestore.ingestion.baskets_stream import T0
@@ -237,6 +237,37 @@ def test_a_store_that_lost_its_last_commits_reads_the_stream_from_there_again(st
             pass
         assert stream.read(7)["value_sum_1d"] == 1.57
         assert (committer.applied.s, committer.applied.rows) == (3, 2)
+
+
+def test_a_commit_that_conflicts_is_made_from_what_the_store_has(stream):
+    """Of its keys one has the commit by then, and must not get it twice, in memory either."""
+
+    class Conflicting:
+        def __init__(self, inner):
+            self.inner, self.conflicts = inner, 1
+
+        def __getattr__(self, name):
+            return getattr(self.inner, name)
+
+        def apply(self, write):
+            if not write.changes or not self.conflicts:
+                return self.inner.apply(write)
+            self.conflicts -= 1
+            self.inner.apply(replace(write, changes=write.changes[:-1], index=[], after=[]))
+            raise CommitConflict(write.source, [write.changes[-1].row_key], "here")
+
+    stream.store, stream.views = Conflicting(stream.store), (spending,)
+    with closing(stream.opened()) as committer:
+        stream.send((1, 7, "north", T0, 100), (2, 8, "north", T0, 100))
+        committer.step(0.0)
+        stream.send((3, 7, "north", T0, 10), (4, 8, "north", T0, 10))
+        committer.step(0.0)
+        assert stream.store.conflicts == 0
+        assert [stream.read(who)["value_sum_1d"] for who in (7, 8)] == [1.1, 1.1]
+        stream.store.conflicts = 3
+        stream.send((5, 7, "north", T0, 10), (6, 8, "north", T0, 10))
+        with pytest.raises(CommitConflict):
+            committer.step(0.0)
 
 
 def test_commits_that_nothing_remembers_are_told_and_can_be_given_up(stream):

@@ -93,6 +93,25 @@ ReadTile = Callable[[int], Versions]
 
 
 @dataclass(frozen=True, slots=True)
+class Retiled:
+    """Tiles after a commit.
+
+    Attributes
+    ----------
+    index
+        Of the tiles as they are now.
+    parts
+        What to write and, where ``None``, to remove, by suffix.
+    written
+        The raw versions of the tiles that are written, by number.
+    """
+
+    index: TileIndex
+    parts: Mapping[bytes, bytes | None]
+    written: Mapping[int, Versions]
+
+
+@dataclass(frozen=True, slots=True)
 class Retiling:
     """Change the tiles of a key, in one commit.
 
@@ -109,9 +128,7 @@ class Retiling:
     floor_us: int
     forgotten_us: int
 
-    def apply(
-        self, index: TileIndex, changed: dict[int, Versions], added: Versions, read: ReadTile
-    ) -> tuple[TileIndex, dict[bytes, bytes | None]]:
+    def apply(self, index: TileIndex, changed: dict[int, Versions], added: Versions, read: ReadTile) -> Retiled:
         """Return the new index, and the parts to write and to remove.
 
         Parameters
@@ -125,6 +142,7 @@ class Retiling:
         kept = self._worth_keeping(index, list(changed))
         columns: list[Words] = []
         parts: dict[bytes, bytes | None] = {}
+        written: dict[int, Versions] = {}
         number = index.next_number
         for tile in range(len(index) + 1):
             of = fresh if tile == len(index) else changed.get(tile)
@@ -135,11 +153,11 @@ class Retiling:
                 parts[index.suffix(tile)] = None
             for piece in self._pieces(of) if of is not None and kept[tile] else []:
                 part = self.codec.base(piece, self.stamp, 0)
-                parts[part_suffix(number)] = part
+                parts[part_suffix(number)], written[number] = part, piece
                 columns.append(self.codec.summaries.summary(piece, number, checksum(part)))
                 number += 1
         words = np.stack(columns, axis=1) if columns else np.zeros((self.codec.summaries.rows, 0), dtype=np.int64)
-        return TileIndex(words, number), parts
+        return Retiled(TileIndex(words, number), parts, written)
 
     def _placed(
         self, index: TileIndex, changed: dict[int, Versions], added: Versions, read: ReadTile

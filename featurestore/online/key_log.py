@@ -60,7 +60,7 @@ class KeyLog:
         The stored log is exact at any instant from this on, microseconds UTC.
     """
 
-    __slots__ = ("_base", "_chunks", "_codec", "_fetch", "_head", "_index", "_ordered", "_raw", "floor_us")
+    __slots__ = ("_base", "_chunks", "_codec", "_fetch", "_head", "_index", "_ordered", "_raw", "_written", "floor_us")
 
     def __init__(self, codec: LogCodec, head: Versions, found: StoredLog, fetch: Fetch) -> None:
         self._codec, self._fetch = codec, fetch
@@ -69,6 +69,7 @@ class KeyLog:
         self._base, self._chunks = found.base, found.chunks
         self._index = found.index
         self._raw: OrderedDict[int, Versions] = OrderedDict()
+        self._written: Mapping[int, Versions] = {}
         self.floor_us = found.floor_us
 
     @classmethod
@@ -93,7 +94,7 @@ class KeyLog:
     @property
     def nbytes(self) -> int:
         """About how much memory it takes, strings counted at 64 bytes each."""
-        held = [self._head, *self._raw.values()]
+        held = [self._head, *self._raw.values(), *self._written.values()]
         words = sum(of.words.nbytes + 64 * len(of) * len(of.texts) for of in held)
         return 512 + words + (0 if self._index is None else self._index.words.nbytes)
 
@@ -125,7 +126,9 @@ class KeyLog:
         floor_us: int,
         forgotten_us: int,
     ) -> LogWrite:
-        """Take in a commit and return what to write; what is written before the next one is all or nothing.
+        """Take in a commit and return what to write, all or nothing, before the next one is taken in.
+
+        Until then the log can be seen as it will be; if it was not written, this log is not to be used any more.
 
         Parameters
         ----------
@@ -143,6 +146,7 @@ class KeyLog:
         """
         added = new if isinstance(new, Versions) else self._codec.layout.pack(new)
         _check_numbered(self._codec, added)
+        self._written = {}
         places, elsewhere = self._close(closed.view(np.int64), stamp.as_of_us)
         changed = self._close_in_tiles(elsewhere, stamp.as_of_us)
         self._head, self._ordered = joined([self._head, added]), None
@@ -192,9 +196,9 @@ class KeyLog:
         head = head if kept.all() else head.take(kept)
         if self._index is not None or len(head) > codec.limits.hot_versions:
             stay = len(head) if len(head) <= codec.limits.hot_versions else codec.limits.hot_versions // 4
-            index, parts = retiling.apply(
-                self._index or self._no_tiles(), changed, head.take(slice(0, len(head) - stay)), self._tile
-            )
+            leaving = head.take(slice(0, len(head) - stay))
+            tiled = retiling.apply(self._index or self._no_tiles(), changed, leaving, self._tile)
+            index, parts, self._written = tiled.index, tiled.parts, tiled.written
             head = head.take(slice(len(head) - stay, len(head)))
             self._index = index if len(index) else None
         self._head = self._ordered = Versions(head.words.copy(), head.texts, head.numbered)
@@ -206,10 +210,12 @@ class KeyLog:
         return TileIndex(np.zeros((self._codec.summaries.rows, 0), dtype=np.int64), 0)
 
     def _tile(self, tile: int) -> Versions:
-        """Return the raw versions of a tile; the last few that were asked for are kept."""
+        """Return the raw versions of a tile; those that are yet to be written, and the last few read, are held."""
         index = self._index
         assert index is not None
         number = int(index.words[NUMBER, tile])
+        if number in self._written:
+            return self._written[number]
         if number not in self._raw:
             (part,) = self._fetch([index.suffix(tile)])
             if part is None or not index.is_of(tile, part):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from featurestore.definitions.feature_view import FeatureView
 from featurestore.online.envelope import STAMP, Stamp
-from featurestore.online.event_log import LogCodec, StoredLogs
+from featurestore.online.event_log import LogCodec, LogLimits, StoredLogs
 from featurestore.online.hot_log import SeenLog
 from featurestore.online.key_log import KeyLog
 from featurestore.online.keys import NOBODY, ViewKeys, key_encoder
@@ -25,6 +25,13 @@ from featurestore.semantics.value import null_column
 class ViewFormat:
     """Keys and codecs of one view, and what they need of it.
 
+    Parameters
+    ----------
+    view
+        The view.
+    limits
+        When logs are written anew; no reader depends on it.
+
     Attributes
     ----------
     encode_key
@@ -38,14 +45,14 @@ class ViewFormat:
         It is written last of a materialisation, so that a store without it has not completed any.
     """
 
-    def __init__(self, view: FeatureView) -> None:
+    def __init__(self, view: FeatureView, limits: LogLimits | None = None) -> None:
         digest = view.row_digest
         self.view = view
         self.encode_key = key_encoder(view.entity.dtype, view.entity.name)
         self.keys = ViewKeys(digest)
         self.rows = RowCodec(view.name, digest, [(feature.name, feature.dtype) for feature in view.features])
         columns = [(name, view.column_dtype(name)) for name in view.columns]
-        self.logs = LogCodec(view.name, digest, columns, [feature.aggregate for feature in view.features])
+        self.logs = LogCodec(view.name, digest, columns, [feature.aggregate for feature in view.features], limits)
         self.nobody = self.keys.row(NOBODY)
         none = np.empty(0, dtype=np.int64)
         self._no_events = EventLog(none, none, none, {name: null_column(dtype, 0) for name, dtype in columns})

@@ -33,6 +33,7 @@ from tests.property.streams import Play
 LONG_SEEDS = 260
 HISTORIES = 4
 STEPS = 18
+ACTIONS = [*["send", "commit", "read"] * 2, "clock", "crash", "crash", "flush", "restart"]
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 
 
@@ -179,7 +180,7 @@ def perform(choose: Chooser, backend: str, url: str, figures: Figures, histories
 
 
 def _step(choose: Chooser, play: Play, world: World) -> None:
-    action = choose.one(["send", "commit", "read", "send", "commit", "read", "clock", "crash", "crash", "flush", "restart"])
+    action = choose.one(ACTIONS)
     if action == "send":
         payload = play.payload(choose, choose.integer(1, 6))
         world.stream.append([payload])

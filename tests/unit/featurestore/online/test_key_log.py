@@ -7,7 +7,8 @@ from featurestore.online.envelope import Stamp
 from featurestore.online.errors import RowFormatError
 from featurestore.online.event_log import LogCodec, LogLimits
 from featurestore.online.key_log import KeyLog
-from featurestore.semantics.aggregate import Aggregate, EventLog, Kind, latest_event_us
+from featurestore.semantics.aggregate import Aggregate, EventLog, Kind, latest_event_us, next_change_us, state_at
+from featurestore.semantics.finalise import finalise
 from featurestore.semantics.interval import NEVER_US
 from featurestore.semantics.value import Int64, column
 
@@ -113,10 +114,10 @@ def test_a_log_from_history_may_have_no_versions():
     assert len(KeyLog.read(codec, codec.encode(empty, Stamp(1, 1)), list).event_log()) == 0
 
 
-def hot_key(count=1_000, **limits):
+def hot_key(count=1_000, slack_us=0, **limits):
     key = Key(codec_of(**{"hot_versions": 64, "tile_versions": 32, "hot_chunks": 8, **limits}))
     for at in range(1, count, 20):
-        key.commit(events(*range(at, at + 20), available_us=at + 20))
+        key.commit(events(*range(at, at + 20), available_us=at + 20), slack_us=slack_us)
     return key
 
 
@@ -131,6 +132,23 @@ def test_a_hot_key_is_seen_through_a_tile_per_window_edge():
     assert (seen.latest_us.tolist(), seen.has_latest.tolist()) == ([1_000], [True])
     assert len(key.fetched) <= 1
     assert seen.next_change_us[0] == 921 + WINDOW_US
+
+
+def test_a_hot_key_is_seen_at_every_instant_as_all_its_versions_say():
+    """Tiles begin and end at window edges, are closed in part and as a whole, and hold what has not happened yet."""
+    key = hot_key(500, 400, hot_versions=16, tile_versions=8)
+    key.commit(events(*range(560, 640, 4), available_us=520, first=9_000), slack_us=120)
+    key.commit(events(470, available_us=530, first=9_500), closed=[*range(430, 445), 480, 9_001], a=530, slack_us=120)
+    key.commit(events(available_us=0), closed=[*range(9_002, 9_030), 500], a=600, slack_us=190)
+    log, read = key.read().event_log(), key.read()
+    assert read.floor_us <= 410
+    for t_us in range(410, 760):
+        seen = read.seen_at(t_us)
+        for aggregate, state in zip(AGGREGATES, seen.states, strict=True):
+            expected = finalise(aggregate, state_at(log, aggregate, t_us))[0].to_pylist()
+            assert finalise(aggregate, state)[0].to_pylist() == expected, (t_us, aggregate)
+        assert (int(seen.latest_us[0]) if seen.has_latest[0] else None) == latest_event_us(log, t_us)
+        assert t_us < seen.next_change_us[0] <= next_change_us(log, (WINDOW_US,), t_us)
 
 
 def test_a_commit_to_a_hot_key_fetches_no_tile_unless_it_closes_what_is_in_one():

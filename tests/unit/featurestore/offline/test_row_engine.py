@@ -84,6 +84,7 @@ ROWS = st.lists(
 ).map(lambda rows: [{**row, "id": number} for number, row in enumerate(rows)])
 
 
+@pytest.mark.slow
 @given(ROWS, st.sampled_from(CONDITIONS), st.lists(st.sampled_from([*DERIVED, *VALUES]), max_size=5, unique=True))
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_batch_has_the_rows_that_history_has(rows, condition, names):

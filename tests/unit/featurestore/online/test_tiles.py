@@ -40,7 +40,7 @@ def test_sums_beyond_64_bits_are_exact_over_tiles():
     head = LAYOUT.unpack(versions([6], [7]))
     for aggregate in (SUM, STD):
         (state,) = states_at([head], [aggregate], 6)
-        merged = summaries.merged(aggregate, state, TilesInside(tiles))
+        merged = summaries.merged(aggregate, state, TilesInside(TileIndex(tiles, 3), np.ones(3, dtype=np.bool_)))
         assert int(merged.total[0]) == 3 * sum(nasty) + 7
         assert merged.n_events.tolist() == merged.n_valid.tolist() == [16]
     assert int(merged.total_squares[0]) == 3 * sum(value**2 for value in nasty) + 49

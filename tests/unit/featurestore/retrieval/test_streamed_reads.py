@@ -101,6 +101,7 @@ def check(shop, keys, t_us, features=None):
         assert got.sequences["spending"][i] == expected.sequence[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_reads_before_past_and_inside_rows_say_what_all_versions_say(seed):
     shop = Shop(seed)

@@ -220,6 +220,7 @@ def test_after_close_nothing_is_taken(make_batch, tmp_path: Path):
     log.close()
 
 
+@pytest.mark.slow
 def test_the_hand_over_keeps_no_copy_and_costs_little(make_batch, tmp_path: Path):
     batches = [make_batch(at, 1) for at in range(5_000)]
     with PredictionLog(tmp_path, flush_interval_ms=NEVER_MS, flush_rows=10**6) as log:

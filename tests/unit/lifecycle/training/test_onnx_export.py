@@ -30,6 +30,7 @@ def exported():
     return export(fit_classifier(given), given, classifier=True, where="test")
 
 
+@pytest.mark.slow
 def test_bytes_do_not_depend_on_the_process():
     """A hash seed orders sets, and the converter keeps its opsets in one: seeds 1 and 3 differed."""
     digests = set()

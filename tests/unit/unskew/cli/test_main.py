@@ -3,13 +3,10 @@
 import json
 import subprocess
 import sys
-import time
 
 import pytest
 
 from tests.unit.unskew.conftest import unskew
-
-HELP_GOAL_S = 0.5
 
 
 def commands():
@@ -36,19 +33,14 @@ def test_every_command_has_json_and_help(words):
     assert "--json" in told.out
 
 
-def test_help_answers_at_once_and_loads_no_engine():
+def test_help_loads_no_engine():
     code = (
         "import sys; from unskew.cli.main import run; run(['--help']);"
         "heavy = {'duckdb', 'pandas', 'sklearn', 'pyarrow', 'onnxruntime', 'sqlalchemy', 'numpy', 'fastapi'};"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
     )
-    took = []
-    for _ in range(3):
-        began = time.perf_counter()
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        took.append(time.perf_counter() - began)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
-    assert min(took) < HELP_GOAL_S * 2  # twice the goal: these machines are shared
 
 
 def test_serving_loads_neither_the_engine_of_history_nor_what_trains():

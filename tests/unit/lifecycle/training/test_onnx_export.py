@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import onnx
+import pytest
 
 from lifecycle.training.onnx_export import export
 from lifecycle.training.training_table import TrainingTable

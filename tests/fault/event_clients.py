@@ -19,6 +19,8 @@ from tests.fault.live_shop import CUSTOMERS, MODEL, STORES
 
 Row = dict[str, Any]
 TIMEOUT_S = 20.0
+RECENT = 200
+"""Of so many of its events a client mostly corrects one; sometimes of all."""
 NOT_TAKEN = (429,)
 PERHAPS_TAKEN = (503,)
 
@@ -95,8 +97,9 @@ class EventClient:
 
     def _body(self) -> Iterator[Row]:
         """Give some rows of different events: new ones, corrections, tombstones, and some that are there already."""
-        known = self._chance.sample(sorted(self._newest), min(len(self._newest), self._chance.randrange(3)))
-        for event in known:
+        recent = -RECENT if self._chance.random() < 0.9 else 0
+        events = list(self._newest)[recent:]
+        for event in self._chance.sample(events, min(len(events), self._chance.randrange(3))):
             if self._chance.random() < 0.3:
                 yield self._newest[event]
             else:

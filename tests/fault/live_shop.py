@@ -19,10 +19,10 @@ from tests.servers import free_port
 from tests.serving_project import ServingProject
 
 MODEL = "spend"
-CUSTOMERS = range(1, 21)
+CUSTOMERS = range(1, 61)
 STORES = ("north", "é", "south", "west")
-START_TIMEOUT_S = 60.0
-INGESTION = '[ingestion]\nprogram = "alone"\nhistory_interval_s = 0.3\nlease_ttl_s = 1\ncommit_rows = 200'
+PATIENCE_S = 120.0
+INGESTION = '[ingestion]\nprogram = "alone"\nhistory_interval_s = 0.3\nlease_ttl_s = 0.5\ncommit_rows = 1000'
 DEFINITIONS = """
 from featurestore.definitions import *
 
@@ -51,7 +51,7 @@ class Victim(Protocol):
     """A process that is killed and started again."""
 
     def start(self) -> object:
-        """Start, and wait until it is up."""
+        """Start, and wait until it does something."""
 
     def kill(self) -> None:
         """Kill -9."""
@@ -59,25 +59,21 @@ class Victim(Protocol):
 
 @dataclass
 class Command:
-    """A long-running `unskew` command.
-
-    Parameters
-    ----------
-    is_up
-        Whether it is ready for work; asked once it has printed its first line.
-    """
+    """A long-running `unskew` command, and the files that tell of it."""
 
     folder: Path
     arguments: Sequence[str]
-    is_up: Callable[[], bool] = lambda: True
     process: subprocess.Popen[str] | None = None
+    earlier_bytes: int = 0
 
     @property
     def log(self) -> Path:
         return self.folder / f"{self.arguments[0]}.log"
 
     def start(self) -> None:
+        """Start, and wait for the first line that it prints."""
         with self.log.open("a") as log:
+            self.earlier_bytes = log.tell()
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "unskew", *self.arguments, "--json", "--project", str(self.folder)],
                 stdout=subprocess.PIPE,
@@ -86,7 +82,12 @@ class Command:
             )
         assert self.process.stdout is not None
         assert self.process.stdout.readline(), self.log.read_text()[-3000:]
-        wait_until(self.is_up, f"{self.arguments[0]} is up")
+
+    def has_logged(self, text: str) -> bool:
+        """Tell whether it has written so into its log since it was started last."""
+        with self.log.open("rb") as log:
+            log.seek(self.earlier_bytes)
+            return text.encode() in log.read()
 
     def kill(self) -> None:
         self._end(signal.SIGKILL)
@@ -112,9 +113,9 @@ class Command:
 
 
 def wait_until(holds: Callable[[], bool], what: str) -> None:
-    until = time.monotonic() + START_TIMEOUT_S
+    until = time.monotonic() + PATIENCE_S
     while not holds():
-        assert time.monotonic() < until, f"in {START_TIMEOUT_S} s it did not come to hold that {what}"
+        assert time.monotonic() < until, f"in {PATIENCE_S} s it did not come to hold that {what}"
         time.sleep(0.02)
 
 
@@ -129,14 +130,17 @@ class LiveShop:
         self.settings, self.source = project.settings, project.catalog.sources["orders"]
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        self.gateway = Command(folder, ["serve", "--port", str(port)], self._is_ready)
+        self.gateway = Command(folder, ["serve", "--port", str(port)])
         self.program = Command(folder, ["stream", "run"])
 
-    def _is_ready(self) -> bool:
+    def gateway_is_ready(self) -> bool:
         try:
             return httpx.get(f"{self.url}/readyz", timeout=20).status_code == 200
         except httpx.TransportError:
             return False
+
+    def program_is_committing(self) -> bool:
+        return self.program.has_logged("orders: opened")
 
     def status(self) -> dict[str, Any]:
         """Return how the source stands."""
@@ -149,6 +153,10 @@ class LiveShop:
         assert told.status == 0, told.out or told.err
         return told.report
 
+    def mended(self) -> int:
+        """Return how often the ingest program found a commit half made, and made it whole."""
+        return self.program.log.read_text().count("a half-made commit was made whole")
+
     def dead_letters(self) -> set[str]:
         told = command("dead-letters", "list", "--rows", 10**6, "--project", self.folder, "--json")
         return {each["id"] for each in told.report["dead_letters"]}
@@ -158,22 +166,29 @@ class LiveShop:
 class Torment:
     """Kill processes at random moments, each by a thread of its own: they may be down together.
 
+    Most die some time after they were ready for work; every fourth perhaps while it mends what the one before left.
+
     Attributes
     ----------
-    waiting
-        Asked at each kill how many requests wait for an answer.
+    waiting, answered
+        Tell how many requests wait for an answer, and how many were answered well. A process is ready for work only
+        once another request was answered.
     """
 
     kills: int
     pause_s: float
     waiting: Callable[[], int]
+    answered: Callable[[], int]
     killed: dict[str, int] = field(default_factory=dict)
     under_way: int = 0
 
-    def __call__(self, name: str, victim: Victim) -> None:
+    def __call__(self, name: str, victim: Victim, is_ready: Callable[[], bool]) -> None:
         chance = random.Random(name)
         self.killed[name] = 0
-        for _ in range(self.kills):
+        for number in range(self.kills):
+            if number % 4 < 3:
+                answered = self.answered()
+                wait_until(lambda: self.answered() > answered and is_ready(), f"{name} is ready")  # noqa: B023
             time.sleep(chance.uniform(0, self.pause_s))
             self.under_way += self.waiting() > 0
             victim.kill()

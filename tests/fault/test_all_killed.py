@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from decimal import Decimal
@@ -21,13 +22,14 @@ import pytest
 
 from featurestore.foundation.clock import parse_instant
 from featurestore.offline import snapshot
-from tests.conftest import RedisFactory
 from tests.fault.event_clients import Asker, EventClient, Row, keys, totals
 from tests.fault.live_shop import CUSTOMERS, MODEL, STORES, LiveShop, Torment, Victim, wait_until
 
 pytestmark = pytest.mark.slow
 
 CLIENTS = 4
+Attacked = tuple[str, Victim, Callable[[], bool]]
+"""Its name, how to kill it and start it again, and whether it is ready for work."""
 FUTURE_S = 1.1
 """After so long nothing that was sent lies in the future."""
 DURABLE = ("--save", "", "--appendonly", "yes", "--appendfsync", "always")
@@ -40,16 +42,24 @@ class Run:
         self.shop = LiveShop(folder, online_url)
         self.clients = [EventClient(self.shop.url, number, CLIENTS) for number in range(CLIENTS)]
         self.asker = Asker(self.shop.url)
-        self.torment = Torment(kills, pause_s, lambda: sum(client.is_waiting for client in self.clients))
+        self.torment = Torment(
+            kills,
+            pause_s,
+            waiting=lambda: sum(client.is_waiting for client in self.clients),
+            answered=lambda: sum(client.count["bodies"] for client in self.clients),
+        )
 
-    def play(self, *servers: tuple[str, Victim]) -> str:
+    def play(self, *servers: Attacked) -> str:
         """Kill every process as often as was asked, let what waits be committed, check, and tell of it in a line."""
         shop = self.shop
         with ExitStack() as stack:
             for process in (shop.program, shop.gateway):
                 stack.callback(process.abandon)
                 process.start()
-            seconds = self._disturb([("gateway", shop.gateway), ("ingest program", shop.program), *servers])
+            gateway = "gateway", shop.gateway, shop.gateway_is_ready
+            program = "ingest program", shop.program, shop.program_is_committing
+            seconds = self._disturb([gateway, program, *servers])
+            wait_until(shop.gateway_is_ready, "the gateway is ready")
             wait_until(lambda: shop.status()["backlog_rows"] == 0, "all events are committed")
             time.sleep(FUTURE_S)
             served = self._served()
@@ -60,14 +70,14 @@ class Run:
         self._check_status(len(there))
         return self._told(seconds, there, shop.audit())
 
-    def _disturb(self, victims: list[tuple[str, Victim]]) -> float:
+    def _disturb(self, victims: list[Attacked]) -> float:
         began, stop = time.monotonic(), Event()
-        with ThreadPoolExecutor() as pool:
+        with ThreadPoolExecutor(CLIENTS + 1 + len(victims)) as pool:
             work = [pool.submit(client.run, stop) for client in self.clients]
             work.append(pool.submit(self.asker.run, stop))
             try:
                 wait_until(lambda: self.asker.answered > 0, "predictions are answered")
-                for each in [pool.submit(self.torment, name, victim) for name, victim in victims]:
+                for each in [pool.submit(self.torment, *victim) for victim in victims]:
                     each.result()
             finally:
                 stop.set()
@@ -126,14 +136,16 @@ class Run:
         assert (audit["mismatches"], audit["pending"], audit["behind"], audit["not_auditable"]) == (0, 0, {}, {})
         assert audit["predictions"] > 100
         killed, counts = self.torment.killed, sum((client.count for client in self.clients), Counter[str]())
+        deaths = ", ".join(f"{name} {times}" for name, times in killed.items())
+        acknowledged, others = len(self.acknowledged), len(self.sent) - len(self.acknowledged)
         return (
-            f"kill -9 at {sum(killed.values())} random moments in {seconds:.0f} s "
-            f"({', '.join(f'{name} {times}' for name, times in killed.items())}), "
-            f"{self.torment.under_way} of them while requests waited; {len(self.acknowledged):,} versions of events "
-            f"acknowledged, each once in history and in what is served; {counts['retries']:,} bodies sent again; "
-            f"{len(there) - len(self.acknowledged):,} of {len(self.sent) - len(self.acknowledged):,} that were not "
-            f"acknowledged are there, once; audit: {audit['predictions']:,} predictions, "
-            f"compared {audit['compared']:,}, mismatches {audit['mismatches']}"
+            f"kill -9 at {sum(killed.values())} random moments in {seconds:.0f} s ({deaths}), "
+            f"{self.torment.under_way} of them while requests waited, "
+            f"{self.shop.mended()} half-made commits made whole; "
+            f"{acknowledged:,} versions of events acknowledged, each once in history and in what is served; "
+            f"{counts['retries']:,} bodies sent again; "
+            f"{len(there) - acknowledged:,} of {others:,} that were not acknowledged are there, once; audit: "
+            f"{audit['predictions']:,} predictions, compared {audit['compared']:,}, mismatches {audit['mismatches']}"
         )
 
     @property
@@ -145,28 +157,22 @@ class Run:
         return set[int]().union(*(client.acknowledged for client in self.clients))
 
 
-def on_lmdb(folder: Path, kills: int, pause_s: float) -> str:
-    return "LMDB: " + Run(folder / "shop", "lmdb:online", kills, pause_s).play()
+MOMENTS = [(2, 0.5), pytest.param(20, 2.0, marks=[pytest.mark.long, pytest.mark.timeout(1_200)])]
+"""How often to kill each process, and within how many seconds: 100 times in all in the long run."""
 
 
-def on_redis(start_redis: RedisFactory, folder: Path, kills: int, pause_s: float) -> str:
-    server = start_redis(DURABLE, folder / "redis")
-    return "Redis: " + Run(folder / "shop", server.url, kills, pause_s).play(("redis-server", server))
-
-
-def test_on_lmdb(tmp_path):
-    print(on_lmdb(tmp_path, 2, 0.8))
-
-
-@pytest.mark.redis
-def test_on_redis(start_redis, tmp_path):
-    print(on_redis(start_redis, tmp_path, 2, 0.8))
-
-
-@pytest.mark.long
-@pytest.mark.timeout(1_800)
-@pytest.mark.redis
-def test_at_100_moments(start_redis, tmp_path, capsys):
-    told = [on_lmdb(tmp_path / "lmdb", 20, 2.0), on_redis(start_redis, tmp_path / "redis", 20, 2.0)]
+@pytest.mark.parametrize(("kills", "pause_s"), MOMENTS)
+def test_on_lmdb(tmp_path, capsys, kills, pause_s):
+    told = Run(tmp_path / "shop", "lmdb:online", kills, pause_s).play()
     with capsys.disabled():
-        print("", *told, sep="\n")
+        print(f"\non LMDB, {told}")
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize(("kills", "pause_s"), MOMENTS)
+def test_on_redis(start_redis, tmp_path, capsys, kills, pause_s):
+    server = start_redis(DURABLE, tmp_path / "redis")
+    run = Run(tmp_path / "shop", server.url, kills, pause_s)
+    told = run.play(("redis-server", server, lambda: True))
+    with capsys.disabled():
+        print(f"\non Redis, {told}")

@@ -82,7 +82,7 @@ class HotLog:
             inside[window_us] = rest & (words[FIRST_EVENT] > t_us - window_us)
             leaving = words[FIRST_EVENT, inside[window_us]]
             soonest_us = min(soonest_us, int(leaving.min()) + window_us) if len(leaving) else soonest_us
-        chosen = {window_us: TilesInside(words[:, mask]) for window_us, mask in inside.items()}
+        chosen = {window_us: TilesInside(self.index, mask) for window_us, mask in inside.items()}
         states = [codec.summaries.merged(a, at.state(a), chosen[a.window_us]) for a in codec.aggregates]
         latest_us, has_latest = at.latest()
         return SeenLog(states, latest_us, has_latest, np.array([min(soonest_us, NEVER_US)], dtype=np.int64))

@@ -129,8 +129,12 @@ def _fill_alike(layout: Layout, versions: Versions, group: Sequence[Chunk], wron
     if m == 0:
         return
     body = stored[:, start:end].reshape(len(group), len(rows), m)
-    places = (np.array([chunk.at for chunk in group])[:, None] + np.arange(m)).ravel()
-    words[rows[:, None], places] = body.transpose(1, 0, 2).reshape(len(rows), -1)
+    places: slice | NDArray[np.int64] = slice(group[0].at, group[0].at + m)
+    if len(group) == 1:
+        words[rows, places] = body[0]
+    else:
+        places = (np.array([chunk.at for chunk in group])[:, None] + np.arange(m)).ravel()
+        words[rows[:, None], places] = body.transpose(1, 0, 2).reshape(len(rows), -1)
     if not flags & _EACH_AVAILABLE:
         as_of_us = (stored[:, _AS_OF_WORD].byteswap().view(np.uint64) ^ _TURNED).view(np.int64)
         words[AVAILABLE, places] = words[EVENT, places] if flags & _AS_EVENT else np.repeat(as_of_us, m)

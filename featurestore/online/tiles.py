@@ -114,6 +114,13 @@ class Summaries:
 class TilesInside:
     """The tiles that lie in a window as a whole.
 
+    Parameters
+    ----------
+    index
+        All tiles.
+    inside
+        Which of them.
+
     Attributes
     ----------
     words
@@ -124,9 +131,11 @@ class TilesInside:
 
     __slots__ = ("sums", "words")
 
-    def __init__(self, words: Words) -> None:
-        self.words = words
-        self.sums: list[int] = words.sum(axis=1).tolist()
+    def __init__(self, index: TileIndex, inside: NDArray[np.bool_]) -> None:
+        found = np.flatnonzero(inside)
+        in_a_row = len(found) and found[-1] - found[0] + 1 == len(found)
+        self.words = index.words[:, found[0] : found[-1] + 1] if in_a_row else index.words[:, found]
+        self.sums: list[int] = self.words.sum(axis=1).tolist()
 
 
 @dataclass(frozen=True, slots=True)

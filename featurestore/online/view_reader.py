@@ -163,8 +163,10 @@ class Unsettled:
                 raise self._no_log(each.row)
         if any(log.index is not None for log in logs.logs):
             behind = self._note_tiled(behind, logs)
+            if not behind:
+                return
             logs = form.logs.read([each.log for each in behind])
-        for each, computed in zip(behind, form.rows_of(logs, self._t_us) if behind else [], strict=True):
+        for each, computed in zip(behind, form.rows_of(logs, self._t_us), strict=True):
             self._keep(each.place, each.row, computed)
 
     def _note_tiled(self, behind: Sequence[_Behind], logs: StoredLogs) -> list[_Behind]:

@@ -211,19 +211,19 @@ class _Selection:
 
     def __init__(self, rows: NDArray[np.int64] | None, bounds: NDArray[np.int64]) -> None:
         self._rows, self._bounds = rows, bounds
-        self.counts: NDArray[np.int64] = np.diff(bounds)
-        self._held = np.flatnonzero(self.counts)
+        self.counts: NDArray[np.int64] = bounds[1:] - bounds[:-1]
+        self._held = self.counts.nonzero()[0]
 
     @classmethod
     def of(cls, mask: NDArray[np.bool_], bounds: NDArray[np.int64]) -> _Selection:
         """Return the versions that a mask tells, of logs with these bounds."""
-        rows = np.flatnonzero(mask)
-        return cls(None, bounds) if len(rows) == len(mask) else cls(rows, np.searchsorted(rows, bounds))
+        rows = mask.nonzero()[0]
+        return cls(None, bounds) if len(rows) == len(mask) else cls(rows, rows.searchsorted(bounds))
 
     def without(self, mask: NDArray[np.bool_]) -> _Selection:
         """Return those that a mask over all versions does not tell."""
-        kept = np.flatnonzero(~self.pick(mask))
-        return _Selection(kept if self._rows is None else self._rows[kept], np.searchsorted(kept, self._bounds))
+        kept = (~self.pick(mask)).nonzero()[0]
+        return _Selection(kept if self._rows is None else self._rows[kept], kept.searchsorted(self._bounds))
 
     def pick(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return their entries of an array over all versions."""
@@ -231,13 +231,18 @@ class _Selection:
 
     def last(self) -> NDArray[np.int64]:
         """Return the position of each log's last, -1 for none."""
-        last = np.full(len(self.counts), -1, dtype=np.int64)
         ends = self._bounds[self._held + 1] - 1
-        last[self._held] = ends if self._rows is None else self._rows[ends]
+        found = ends if self._rows is None else self._rows[ends]
+        if len(found) == len(self.counts):
+            return found
+        last = np.full(len(self.counts), -1, dtype=np.int64)
+        last[self._held] = found
         return last
 
     def reduced(self, by: np.ufunc, picked: NDArray[Any], empty: Any) -> NDArray[Any]:
         """Reduce the picked entries of each log, to ``empty`` where there are none."""
+        if len(self._held) == len(self.counts):
+            return by.reduceat(picked, self._bounds[:-1])
         result = np.full(len(self.counts), empty, dtype=picked.dtype)
         if len(self._held):
             result[self._held] = by.reduceat(picked, self._bounds[self._held])

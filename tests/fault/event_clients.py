@@ -27,7 +27,7 @@ PERHAPS_TAKEN = (503,)
 
 @dataclass
 class EventClient:
-    """Sends events of its own, each body again and again until it is acknowledged, or given up.
+    """Sends events of its own, each body until it is acknowledged, or given up, to one gateway after the other.
 
     An event's versions are sent one after the other; none is sent again once a later one is. So each version, told by
     its ``serial``, is in history at most once, and once if it was acknowledged.
@@ -42,7 +42,7 @@ class EventClient:
         The dead letters that answers told of.
     """
 
-    url: str
+    urls: Sequence[str]
     number: int
     clients: int
     sent: dict[int, Row] = field(default_factory=dict)
@@ -54,12 +54,13 @@ class EventClient:
     def __post_init__(self) -> None:
         self._chance = random.Random(self.number)
         self._newest: dict[int, Row] = {}
+        self._gateway = self.number
         self._serials = itertools.count(self.number, self.clients)
         self._clock = SystemClock()
 
     def run(self, stop: Event) -> None:
         """Send until told to stop."""
-        with httpx.Client(base_url=self.url, timeout=TIMEOUT_S) as client:
+        with httpx.Client(timeout=TIMEOUT_S) as client:
             while not stop.wait(0.005):
                 body = list(self._body())
                 self.sent |= {row["serial"]: row for row in body}
@@ -76,12 +77,14 @@ class EventClient:
                 self.count["given up"] += 1
                 return
             self.count["retries"] += 1
+            self._gateway += 1
             time.sleep(0.03)
 
     def _send(self, client: httpx.Client, body: Sequence[Row], good: int) -> bool:
         self.is_waiting = True
+        url = self.urls[self._gateway % len(self.urls)]
         try:
-            answer = client.post("/v1/events/orders", json={"events": body})
+            answer = client.post(f"{url}/v1/events/orders", json={"events": body})
         except httpx.TransportError:
             return False
         finally:
@@ -126,17 +129,18 @@ class EventClient:
 class Asker:
     """Asks for predictions, some keys at a time, and takes a refusal while something is down."""
 
-    url: str
+    urls: Sequence[str]
     answered: int = 0
     refused: int = 0
 
     def run(self, stop: Event) -> None:
         chance = random.Random(0)
-        with httpx.Client(base_url=self.url, timeout=TIMEOUT_S) as client:
+        with httpx.Client(timeout=TIMEOUT_S) as client:
             while not stop.wait(0.01):
+                url = chance.choice(self.urls)
                 rows = [keys(chance.choice(CUSTOMERS), chance.choice(STORES)) for _ in range(10)]
                 try:
-                    answer = client.post(f"/v1/models/{MODEL}/predict", json={"rows": rows})
+                    answer = client.post(f"{url}/v1/models/{MODEL}/predict", json={"rows": rows})
                 except httpx.TransportError:
                     time.sleep(0.03)
                     continue

@@ -7,12 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
-
-import httpx
+from urllib.request import urlopen
 
 from tests.audited_project import command
 from tests.servers import free_port
@@ -59,23 +59,19 @@ class Victim(Protocol):
 
 @dataclass
 class Command:
-    """A long-running `unskew` command, and the files that tell of it."""
+    """A long-running `unskew` command, and its log."""
 
-    folder: Path
+    log: Path
     arguments: Sequence[str]
     process: subprocess.Popen[str] | None = None
     earlier_bytes: int = 0
-
-    @property
-    def log(self) -> Path:
-        return self.folder / f"{self.arguments[0]}.log"
 
     def start(self) -> None:
         """Start, and wait for the first line that it prints."""
         with self.log.open("a") as log:
             self.earlier_bytes = log.tell()
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "unskew", *self.arguments, "--json", "--project", str(self.folder)],
+                [sys.executable, "-m", "unskew", *self.arguments, "--json", "--project", str(self.log.parent)],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
@@ -112,6 +108,29 @@ class Command:
             self.process.wait(timeout=60)
 
 
+class Gateway(Command):
+    """One of the gateways, at a port of its own."""
+
+    def __init__(self, log: Path, port: int) -> None:
+        super().__init__(log, ["serve", "--port", str(port)])
+        self.url = f"http://127.0.0.1:{port}"
+
+    def is_ready(self) -> bool:
+        try:
+            with urlopen(f"{self.url}/readyz", timeout=20) as answer:
+                return answer.status == 200
+        except OSError:
+            return False
+
+
+class Program(Command):
+    """The ingest program."""
+
+    def is_ready(self) -> bool:
+        """Tell whether it has mended what the one before left, and commits events."""
+        return self.has_logged("orders: opened")
+
+
 def wait_until(holds: Callable[[], bool], what: str) -> None:
     until = time.monotonic() + PATIENCE_S
     while not holds():
@@ -120,7 +139,7 @@ def wait_until(holds: Callable[[], bool], what: str) -> None:
 
 
 class LiveShop:
-    """The project, its gateway and its ingest program."""
+    """The project, its two gateways and its ingest program."""
 
     def __init__(self, folder: Path, online_url: str) -> None:
         project = ServingProject(folder, online_url, INGESTION, "system", DEFINITIONS)
@@ -128,19 +147,12 @@ class LiveShop:
         project.close()
         self.folder = folder
         self.settings, self.source = project.settings, project.catalog.sources["orders"]
-        port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
-        self.gateway = Command(folder, ["serve", "--port", str(port)])
-        self.program = Command(folder, ["stream", "run"])
+        self.gateways = [Gateway(folder / f"gateway-{port}.log", port) for port in (free_port(), free_port())]
+        self.program = Program(folder / "program.log", ["stream", "run"])
 
-    def gateway_is_ready(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}/readyz", timeout=20).status_code == 200
-        except httpx.TransportError:
-            return False
-
-    def program_is_committing(self) -> bool:
-        return self.program.has_logged("orders: opened")
+    @property
+    def urls(self) -> list[str]:
+        return [gateway.url for gateway in self.gateways]
 
     def status(self) -> dict[str, Any]:
         """Return how the source stands."""
@@ -175,17 +187,15 @@ class Torment:
         once another request was answered.
     """
 
-    kills: int
     pause_s: float
     waiting: Callable[[], int]
     answered: Callable[[], int]
-    killed: dict[str, int] = field(default_factory=dict)
+    killed: Counter[str] = field(default_factory=Counter)
     under_way: int = 0
 
-    def __call__(self, name: str, victim: Victim, is_ready: Callable[[], bool]) -> None:
-        chance = random.Random(name)
-        self.killed[name] = 0
-        for number in range(self.kills):
+    def __call__(self, name: str, times: int, victim: Victim, is_ready: Callable[[], bool] = lambda: True) -> None:
+        chance = random.Random()
+        for number in range(times):
             if number % 4 < 3:
                 answered = self.answered()
                 wait_until(lambda: self.answered() > answered and is_ready(), f"{name} is ready")  # noqa: B023

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from decimal import Decimal
@@ -28,8 +28,6 @@ from tests.fault.live_shop import CUSTOMERS, MODEL, STORES, LiveShop, Torment, V
 pytestmark = pytest.mark.slow
 
 CLIENTS = 4
-Attacked = tuple[str, Victim, Callable[[], bool]]
-"""Its name, how to kill it and start it again, and whether it is ready for work."""
 FUTURE_S = 1.1
 """After so long nothing that was sent lies in the future."""
 DURABLE = ("--save", "", "--appendonly", "yes", "--appendfsync", "always")
@@ -40,37 +38,38 @@ class Run:
 
     def __init__(self, folder: Path, online_url: str, kills: int, pause_s: float) -> None:
         self.shop = LiveShop(folder, online_url)
-        self.clients = [EventClient(self.shop.url, number, CLIENTS) for number in range(CLIENTS)]
-        self.asker = Asker(self.shop.url)
+        self.clients = [EventClient(self.shop.urls, number, CLIENTS) for number in range(CLIENTS)]
+        self.asker = Asker(self.shop.urls)
+        self.kills = kills
         self.torment = Torment(
-            kills,
             pause_s,
             waiting=lambda: sum(client.is_waiting for client in self.clients),
             answered=lambda: sum(client.count["bodies"] for client in self.clients),
         )
 
-    def play(self, *servers: Attacked) -> str:
-        """Kill every process as often as was asked, let what waits be committed, check, and tell of it in a line."""
-        shop = self.shop
+    def play(self, *servers: tuple[str, int, Victim]) -> str:
+        """Kill every kind of process as often as was asked, let what waits be committed, check, and tell in a line."""
+        shop, half = self.shop, self.kills // 2
+        gateways = [("gateway", half, gateway, gateway.is_ready) for gateway in shop.gateways]
         with ExitStack() as stack:
-            for process in (shop.program, shop.gateway):
+            for process in (shop.program, *shop.gateways):
                 stack.callback(process.abandon)
                 process.start()
-            gateway = "gateway", shop.gateway, shop.gateway_is_ready
-            program = "ingest program", shop.program, shop.program_is_committing
-            seconds = self._disturb([gateway, program, *servers])
-            wait_until(shop.gateway_is_ready, "the gateway is ready")
+            seconds = self._disturb(
+                [*gateways, ("ingest program", self.kills, shop.program, shop.program.is_ready), *servers]
+            )
+            wait_until(lambda: all(gateway.is_ready() for gateway in shop.gateways), "the gateways are ready")
             wait_until(lambda: shop.status()["backlog_rows"] == 0, "all events are committed")
             time.sleep(FUTURE_S)
             served = self._served()
-            shop.gateway.stop()
-            shop.program.stop()
+            for process in (*shop.gateways, shop.program):
+                process.stop()
         there = self._check_history()
         self._check_served(served, there)
         self._check_status(len(there))
         return self._told(seconds, there, shop.audit())
 
-    def _disturb(self, victims: list[Attacked]) -> float:
+    def _disturb(self, victims: Sequence[tuple[Any, ...]]) -> float:
         began, stop = time.monotonic(), Event()
         with ThreadPoolExecutor(CLIENTS + 1 + len(victims)) as pool:
             work = [pool.submit(client.run, stop) for client in self.clients]
@@ -89,7 +88,7 @@ class Run:
         """Return the features of every customer and store, as a prediction is told them."""
         rows = [keys(customer, STORES[place % len(STORES)]) for place, customer in enumerate(CUSTOMERS)]
         body = {"rows": rows, "options": {"explain": True}}
-        answer = httpx.post(f"{self.shop.url}/v1/models/{MODEL}/predict", json=body, timeout=20)
+        answer = httpx.post(f"{self.shop.urls[0]}/v1/models/{MODEL}/predict", json=body, timeout=20)
         assert answer.status_code == 200, answer.text
         return [row["keys"] | each["features"] for row, each in zip(rows, answer.json()["predictions"], strict=True)]
 
@@ -173,6 +172,6 @@ def test_on_lmdb(tmp_path, capsys, kills, pause_s):
 def test_on_redis(start_redis, tmp_path, capsys, kills, pause_s):
     server = start_redis(DURABLE, tmp_path / "redis")
     run = Run(tmp_path / "shop", server.url, kills, pause_s)
-    told = run.play(("redis-server", server, lambda: True))
+    told = run.play(("redis-server", kills, server))
     with capsys.disabled():
         print(f"\non Redis, {told}")

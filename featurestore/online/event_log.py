@@ -75,7 +75,7 @@ class StoredLog:
     floor_us
         The log is exact at any instant from this on.
     stamp
-        Of the last chunk.
+        Of the last chunk, packed.
     index
         Of a hot key its tiles, whose versions are not among those that were read.
     """
@@ -83,7 +83,7 @@ class StoredLog:
     base: int
     chunks: int
     floor_us: int
-    stamp: Stamp
+    stamp: bytes
     index: TileIndex | None
 
 
@@ -168,7 +168,7 @@ class LogCodec:
         read = self.read([stored])
         if read.logs[0].index is not None:
             raise self.mismatch("the log of a hot key cannot be read without its tiles")
-        return self.layout.unpack(read.versions.in_order()), read.logs[0].stamp
+        return self.layout.unpack(read.versions.in_order()), unpack_stamp(read.logs[0].stamp)
 
     def read(self, stored: Sequence[bytes]) -> StoredLogs:
         """Read several logs, by the same conditions as `decode`."""
@@ -179,7 +179,7 @@ class LogCodec:
             index, part = self._placed(log, at)
             chunks += part
             base, last = part[0], part[-1]
-            logs.append(StoredLog(base.m, len(part), base.floor_us, unpack_stamp(last.content[STAMP]), index))
+            logs.append(StoredLog(base.m, len(part), base.floor_us, last.content[STAMP], index))
             bounds[i + 1] = at = last.at + last.m
         versions = self.layout.blank(at)
         log_chunk.fill(self.layout, versions, chunks, self.mismatch)

@@ -88,7 +88,7 @@ class KeyLog:
     @classmethod
     def empty(cls, codec: LogCodec, floor_us: int, fetch: Fetch = _no_parts) -> KeyLog:
         """Return the log of a key that never had an event."""
-        nothing = StoredLog(0, 0, floor_us, Stamp(0, floor_us), None)
+        nothing = StoredLog(0, 0, floor_us, Stamp(0, floor_us).pack(), None)
         return cls(codec, codec.layout.empty, nothing, fetch)
 
     @property

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from bisect import bisect_right
+from collections.abc import Sequence
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
-from featurestore.online.row_codec import exact_at
+from featurestore.online.row_codec import times
 
 ENTRY_BYTES = 400
 """What an entry takes besides the bytes of its rows, about."""
 
 
+class _Entry(NamedTuple):
+    """A stored row, the instants at which those computed instead of it begin and end, and these rows.
+
+    Row i is exact from instant i - 1 until instant i; before the first instant and from the last on there is ``None``.
+    """
+
+    stored: bytes
+    instants: Sequence[int]
+    rows: Sequence[bytes | None]
+    size: int
+
+
 class RememberedRows:
-    """A map from entity key to the stored row and the one computed instead of it; the longest unused go first.
+    """A map from entity key to the stored row and those computed instead of it, of intervals one after the other.
+
+    It is kept in two halves: what is read or put is in the newer one, and when that is full, it becomes the older one,
+    and what was there, not asked for since, goes.
 
     Parameters
     ----------
@@ -22,28 +38,51 @@ class RememberedRows:
     """
 
     def __init__(self, limit_bytes: int) -> None:
-        self._limit_bytes = limit_bytes
-        self._held_bytes = 0
-        self._entries: OrderedDict[Any, tuple[bytes, bytes]] = OrderedDict()
+        self._half_bytes = limit_bytes // 2
+        self._newer_bytes = 0
+        self._newer: dict[Any, _Entry] = {}
+        self._older: dict[Any, _Entry] = {}
         self._lock = Lock()
 
-    def get(self, key: Any, stored: bytes, t_us: int) -> bytes | None:
-        """Return the row that was computed for a key instead of this stored one, if it is exact at an instant."""
+    def recall(
+        self, keys: Sequence[Any], stored: Sequence[bytes | None], places: Sequence[int], t_us: int
+    ) -> list[bytes | None]:
+        """Return for each place of a read what was computed instead of its stored row, if it is exact at an instant."""
+        newer = self._newer
+        recalled: list[bytes | None] = []
+        for place in places:
+            key = keys[place]
+            entry = newer.get(key) or self._older.get(key)
+            if entry is None or entry[0] != stored[place]:
+                recalled.append(None)
+                continue
+            if key not in newer:
+                self._hold(key, entry)
+            recalled.append(entry[2][bisect_right(entry[1], t_us)])
+        return recalled
+
+    def knows(self, key: Any, stored: bytes) -> bool:
+        """Tell whether rows were computed for a key instead of this stored one, of whatever instants."""
+        entry = self._newer.get(key) or self._older.get(key)
+        return entry is not None and entry.stored == stored
+
+    def put(self, key: Any, stored: bytes, computed: Sequence[bytes]) -> None:
+        """Keep the rows that were computed for a key instead of the stored one, in place of any before.
+
+        Each of them, but for the last, is exact until the next one is.
+        """
+        instants = [times(row)[0] for row in computed]
+        instants.append(times(computed[-1])[1])
+        size = ENTRY_BYTES + len(stored) + sum(map(len, computed))
+        self._hold(key, _Entry(stored, instants, (None, *computed, None), size))
+
+    def _hold(self, key: Any, entry: _Entry) -> None:
+        if entry.size > self._half_bytes:
+            return
         with self._lock:
-            entry = self._entries.get(key)
-            if entry is None or entry[0] != stored:
-                return None
-            self._entries.move_to_end(key)
-        return entry[1] if exact_at(entry[1], t_us) else None
-
-    def put(self, key: Any, stored: bytes, computed: bytes) -> None:
-        """Keep the row that was computed for a key instead of the stored one, in place of any before."""
-        with self._lock:
-            self._held_bytes += _size((stored, computed)) - _size(self._entries.pop(key, None))
-            self._entries[key] = stored, computed
-            while self._held_bytes > self._limit_bytes:
-                self._held_bytes -= _size(self._entries.popitem(last=False)[1])
-
-
-def _size(entry: tuple[bytes, bytes] | None) -> int:
-    return 0 if entry is None else ENTRY_BYTES + len(entry[0]) + len(entry[1])
+            before = self._newer.get(key)
+            held = self._newer_bytes + entry.size - (0 if before is None else before.size)
+            if held > self._half_bytes:
+                self._older, self._newer = self._newer, {}
+                held = entry.size
+            self._newer[key], self._newer_bytes = entry, held

@@ -109,6 +109,17 @@ class RowCodec:
         RowFormatError
             If the columns are not those of the view, or a null and its status contradict one another.
         """
+        stamps = [stamp.pack()] if isinstance(stamp, Stamp) else [each.pack() for each in stamp]
+        return [seal(row) for row in self.pack(rows, stamps)]
+
+    def pack(self, rows: FinalisedRows, stamps: Sequence[bytes]) -> list[bytes]:
+        """Return the rows without their checksums, for this process alone, of one packed stamp for all or one for each.
+
+        Raises
+        ------
+        RowFormatError
+            If the columns are not those of the view, or a null and its status contradict one another.
+        """
         n = len(rows.latest_event_us)
         fixed = np.zeros(n, dtype=self._fixed)
         self._put_statuses(fixed, rows)
@@ -120,10 +131,11 @@ class RowCodec:
         fixed["length"] = self._fixed_bytes + TAIL_BYTES + np.fromiter(map(len, tails), np.int64, n)
         fixed["form"] = np.frombuffer(ROW, dtype=np.uint8)
         fixed["digest"] = np.frombuffer(self._digest, dtype=np.uint64)[0]
-        packed_stamps = stamp.pack() if isinstance(stamp, Stamp) else b"".join([each.pack() for each in stamp])
-        fixed["stamp"] = np.frombuffer(packed_stamps, dtype=np.uint64).reshape(-1, 2)
+        fixed["stamp"] = np.frombuffer(b"".join(stamps), dtype=np.uint64).reshape(-1, 2)
         packed, size = fixed.tobytes(), self._fixed_bytes
-        return [seal(packed[i * size : (i + 1) * size] + tails[i]) for i in range(n)]
+        if not self._texts:
+            return [packed[start : start + size] for start in range(0, n * size, size)]
+        return [packed[i * size : (i + 1) * size] + tails[i] for i in range(n)]
 
     def decode(self, rows: Sequence[bytes]) -> DecodedRows:
         """Read rows.
@@ -138,11 +150,14 @@ class RowCodec:
         return self.decode_checked(rows)
 
     def decode_checked(self, rows: Sequence[bytes]) -> DecodedRows:
-        """Read rows that `check` has let pass, or that were made here."""
+        """Read rows that `check` has let pass, or that `pack` made."""
+        return DecodedRows(self, rows, self.fixed_parts(rows))
+
+    def fixed_parts(self, rows: Sequence[bytes]) -> NDArray[Any]:
+        """Return the fixed parts of rows as one structured array."""
         size = self._fixed_bytes
         joined = rows[0] if len(rows) == 1 else b"".join([row[:size] for row in rows])
-        fixed = np.frombuffer(joined, self._fixed, len(rows)) if rows else np.empty(0, self._fixed)
-        return DecodedRows(self, rows, fixed)
+        return np.frombuffer(joined, self._fixed, len(rows)) if rows else np.empty(0, self._fixed)
 
     def check(self, row: bytes) -> None:
         """Raise `RowFormatError` unless the bytes are a whole row of this view in this format."""
@@ -285,6 +300,15 @@ class DecodedRows:
             return [] if self.exact_at(t_us) else [0]
         inexact = (self.fixed["valid_from"] > t_us) | (t_us >= self.fixed["next_change"])
         return np.flatnonzero(inexact).tolist()
+
+    def replaced(self, places: Sequence[int], rows: Sequence[bytes]) -> DecodedRows:
+        """Return these rows with others in some places."""
+        changed, words = list(self.rows), np.dtype((np.void, self.fixed.itemsize))
+        for place, row in zip(places, rows, strict=True):
+            changed[place] = row
+        fixed = self.fixed.copy()
+        fixed.view(words)[places] = self._codec.fixed_parts(rows).view(words)
+        return DecodedRows(self._codec, changed, fixed)
 
     @property
     def sequence(self) -> NDArray[np.int64]:

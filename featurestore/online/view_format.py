@@ -80,23 +80,34 @@ class ViewFormat:
         """
         hot = {i: log for i, log in enumerate(logs) if isinstance(log, KeyLog) and log.hot}
         if not hot:
-            return self._rows_of(self._batch(logs), stamps, t_us) if logs else []
+            return self.rows.encode(self._rows_of(self._batch(logs), t_us), stamps) if logs else []
         instants = np.broadcast_to(np.asarray(t_us, dtype=np.int64), len(logs))
         plain = [i for i in range(len(logs)) if i not in hot]
         computed = self.rows_at([logs[i] for i in plain], [stamps[i] for i in plain], instants[plain])
         rows = dict(zip(plain, computed, strict=True))
         for i, log in hot.items():
-            rows[i] = self.row_of(log.seen_at(int(instants[i])), stamps[i], int(instants[i]))
+            rows[i] = self.rows.encode(self._finalised(log.seen_at(int(instants[i])), instants[i : i + 1]), stamps[i])[
+                0
+            ]
         return [rows[i] for i in range(len(logs))]
 
-    def row_of(self, seen: SeenLog, stamp: Stamp, t_us: int) -> bytes:
-        """Compute the row of what a hot log comes to at an instant."""
-        return self._encoded(seen, [stamp], np.array([t_us], dtype=np.int64))[0]
+    def row_of(self, seen: SeenLog, stamp: bytes, t_us: int) -> bytes:
+        """Compute the row of what a hot log comes to at an instant; neither it nor `rows_of` adds a checksum."""
+        return self.rows.pack(self._finalised(seen, np.array([t_us], dtype=np.int64)), [stamp])[0]
 
-    def rows_of(self, logs: StoredLogs, t_us: int) -> list[bytes]:
-        """Compute the rows of logs as they were read, at one instant, stamped as the logs are."""
+    def rows_of(self, logs: StoredLogs, t_us: int, steps: int = 1) -> list[list[bytes]]:
+        """Compute per log, as it was read, the row of an instant and those of the next intervals, stamped as the log.
+
+        There are ``steps`` rows of a log, less where nothing changes any more.
+        """
         versions = self.logs.layout.unpack(logs.versions.in_order(logs.bounds))
-        return self._rows_of(LogBatch(versions, logs.bounds), [log.stamp for log in logs.logs], t_us)
+        batch, stamps = LogBatch(versions, logs.bounds), [log.stamp for log in logs.logs]
+        if steps == 1:
+            return [[row] for row in self.rows.pack(self._rows_of(batch, t_us), stamps)]
+        instants = LogsAt(batch, t_us).next_instants_us(self.view.windows, steps)
+        rows = self.rows.pack(self._rows_of(batch.repeated(steps), instants.ravel()), stamps * steps)
+        there, n = (instants != NEVER_US).sum(axis=0).tolist(), len(batch)
+        return [rows[i : n * there[i] : n] for i in range(n)]
 
     def row_at(self, log: EventLog, stamp: Stamp, t_us: int) -> bytes:
         """Compute one such row."""
@@ -119,17 +130,17 @@ class ViewFormat:
         np.cumsum([len(part) for part in parts], out=bounds[1:])
         return LogBatch(self.logs.layout.unpack(joined(parts)), bounds)
 
-    def _rows_of(self, logs: LogBatch, stamps: Sequence[Stamp], t_us: int | NDArray[np.int64]) -> list[bytes]:
+    def _rows_of(self, logs: LogBatch, t_us: int | NDArray[np.int64]) -> FinalisedRows:
         at = LogsAt(logs, t_us)
         states = [at.state(feature.aggregate) for feature in self.view.features]
         seen = SeenLog(states, *at.latest(), at.next_changes_us(self.view.windows))
-        return self._encoded(seen, stamps, np.broadcast_to(np.asarray(t_us, dtype=np.int64), len(logs)))
+        return self._finalised(seen, np.broadcast_to(np.asarray(t_us, dtype=np.int64), len(logs)))
 
-    def _encoded(self, seen: SeenLog, stamps: Sequence[Stamp], valid_from_us: NDArray[np.int64]) -> list[bytes]:
+    def _finalised(self, seen: SeenLog, valid_from_us: NDArray[np.int64]) -> FinalisedRows:
         finalised = [
             finalise(feature.aggregate, state) for feature, state in zip(self.view.features, seen.states, strict=True)
         ]
-        rows = FinalisedRows(
+        return FinalisedRows(
             columns=[values for values, _ in finalised],
             statuses=[statuses for _, statuses in finalised],
             latest_event_us=seen.latest_us,
@@ -137,7 +148,6 @@ class ViewFormat:
             valid_from_us=valid_from_us,
             next_change_us=seen.next_change_us,
         )
-        return self.rows.encode(rows, stamps)
 
     def nobody_row(self, stamp: Stamp) -> bytes:
         """Return the row of a key without events, exact from the stamp's instant on."""

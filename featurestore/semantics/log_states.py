@@ -65,6 +65,12 @@ class LogBatch:
     def __len__(self) -> int:
         return len(self.bounds) - 1
 
+    def repeated(self, times: int) -> LogBatch:
+        """Return all logs, and then all of them again, so many times in all."""
+        many, size = LogBatch.of([self.log] * times), len(self.log)
+        bounds = (np.arange(times)[:, None] * size + self.bounds[:-1]).ravel()
+        return LogBatch(many.log, np.append(bounds, times * size))
+
 
 Logs = Sequence[EventLog] | LogBatch
 
@@ -130,19 +136,39 @@ class LogsAt:
 
     def next_changes_us(self, windows_us: Iterable[int]) -> NDArray[np.int64]:
         """Return what `next_changes_us` does."""
+        return self._soonest_after(self._edges(windows_us), self._t_us)
+
+    def next_instants_us(self, windows_us: Iterable[int], count: int) -> NDArray[np.int64]:
+        """Return per log its instant and the changes after it, one after the other, shape ``(count, n)``.
+
+        `NEVER_US` stands where there is no further change.
+        """
+        edges, sizes = self._edges(windows_us), np.diff(self._bounds)
+        instants = np.empty((count, len(sizes)), dtype=np.int64)
+        instants[0] = self._t_us
+        for step in range(1, count):
+            instants[step] = self._soonest_after(edges, np.repeat(instants[step - 1], sizes))
+        return instants
+
+    def _edges(self, windows_us: Iterable[int]) -> NDArray[np.int64]:
+        """Return the instants at which versions enter or leave, one row each; those that do not count are long past."""
         enter_us, leave_us = self._enter_us, self._log.leave_us
-        seen = enter_us < leave_us
-        soonest = self._later(enter_us, seen)
+        edges, seen = [enter_us], enter_us < leave_us
+        past = np.int64(-(2**63))
         if (leave_us != NEVER_US).any():
-            soonest = np.minimum(soonest, self._later(leave_us, seen))
+            edges.append(leave_us)
+        if not seen.all():
+            edges = [np.where(seen, edge, past) for edge in edges]
         for window_us in windows_us:
             out = self._log.event_us + window_us
-            soonest = np.minimum(soonest, self._later(out, (enter_us < out) & (out < leave_us)))
-        return _Selection(None, self._bounds).reduced(np.minimum, soonest, NEVER_US)
+            counts = (enter_us < out) & (out < leave_us)
+            edges.append(out if counts.all() else np.where(counts, out, past))
+        return np.stack(edges)
 
-    def _later(self, instants_us: NDArray[np.int64], counts: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Return the instants that count and are still to come, `NEVER_US` in place of the others."""
-        return np.where(counts & (instants_us > self._t_us), instants_us, NEVER_US)
+    def _soonest_after(self, edges: NDArray[np.int64], t_us: Instants) -> NDArray[np.int64]:
+        """Return each log's first edge after an instant, one for all versions or one for each."""
+        soonest = np.where(edges > t_us, edges, NEVER_US).min(axis=0)
+        return _Selection(None, self._bounds).reduced(np.minimum, soonest, NEVER_US)
 
     @cached_property
     def _visible(self) -> NDArray[np.bool_]:

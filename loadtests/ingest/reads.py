@@ -6,6 +6,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from featurestore.catalog.load import load_definitions
 from featurestore.definitions import FeatureService
-from featurestore.foundation.clock import DAY, MINUTE, parse_instant
+from featurestore.foundation.clock import DAY, MINUTE, SECOND, parse_instant
 from featurestore.online.base import OnlineStore
 from featurestore.online.open_store import open_store
 from featurestore.retrieval.online_features import OnlineFeatures
@@ -26,14 +28,12 @@ NOW = "2026-11-01T12:00:00Z"
 EVENTS = 300_000
 BATCH_KEYS = 100
 ROUNDS = 9
+SECONDS = 10.0
 EXPIRED_FRACTION = 0.2
 
 
 def measure(folder: Path) -> dict[str, Any]:
-    """Backfill 10,000 users on LMDB, and read all of them, a hundred at a time, at two instants in turn.
-
-    Every round begins without remembered rows, so that each expired row is computed from its log.
-    """
+    """Backfill 10,000 users on LMDB, and read all of them, a hundred at a time, exact and expired in turn."""
     project = folder / "reads"
     url = f"lmdb:{project.absolute()}/online"
     write_project(project, url, clock=f"fixed:{NOW}")
@@ -41,17 +41,54 @@ def measure(folder: Path) -> dict[str, Any]:
     catalog = load_definitions(project / "features.py")
     service, now_us = catalog.service(SERVICE), parse_instant(NOW)
     with closing(open_store(url)) as store:
-        later_us, expired = _instant_with_expired(service, store, now_us)
-        exact: list[float] = []
-        realtime: list[float] = []
-        for _ in range(ROUNDS):
-            exact.append(_read_all(service, store, now_us))
-            realtime.append(_read_all(service, store, later_us))
+        return {
+            "users": USERS,
+            "batch_keys": BATCH_KEYS,
+            "running": measure_running(service, store, now_us),
+            "cold": measure_cold(service, store, now_us),
+        }
+
+
+def measure_running(service: FeatureService, store: OnlineStore, now_us: int) -> dict[str, Any]:
+    """Read all users over and over for some seconds under a clock that runs, in turn with reads of exact rows.
+
+    The reader of the expired rows is new at the beginning, so that the first computation of each is in the time, as is
+    that of each row that expires, or changes once more, while the clock runs.
+    """
+    next_changes = _next_changes_us(service, store, now_us)
+    later_us = _later_us(next_changes, now_us)
+    exact, realtime = OnlineFeatures(service), OnlineFeatures(service)
+    batch_s: list[float] = []
+    realtime_s: list[float] = []
+    began = time.perf_counter()
+    while (elapsed := time.perf_counter() - began) < SECONDS:
+        batch_s.append(_read_all(exact, store, lambda: now_us))
+        realtime_s.append(_read_all(realtime, store, lambda: later_us + int((time.perf_counter() - began) * SECOND)))
+    return {
+        "expired_fraction": [
+            float((next_changes <= at_us).mean()) for at_us in (later_us, later_us + elapsed * SECOND)
+        ],
+        "passes": len(batch_s),
+        "batch_seconds": sum(batch_s),
+        "realtime_seconds": sum(realtime_s),
+        "first_pass_seconds": realtime_s[0],
+        "ratio": sum(batch_s) / sum(realtime_s),
+        "ratio_of_medians": statistics.median(batch_s) / statistics.median(realtime_s),
+    }
+
+
+def measure_cold(service: FeatureService, store: OnlineStore, now_us: int) -> dict[str, Any]:
+    """Read all users at one later instant, each round by a reader that remembers nothing, in turn with exact rows."""
+    next_changes = _next_changes_us(service, store, now_us)
+    later_us = _later_us(next_changes, now_us)
+    exact: list[float] = []
+    realtime: list[float] = []
+    for _ in range(ROUNDS):
+        exact.append(_read_all(OnlineFeatures(service), store, lambda: now_us))
+        realtime.append(_read_all(OnlineFeatures(service), store, lambda: later_us))
     batch_s, realtime_s = statistics.median(exact), statistics.median(realtime)
     return {
-        "users": USERS,
-        "batch_keys": BATCH_KEYS,
-        "expired_fraction": expired,
+        "expired_fraction": float((next_changes <= later_us).mean()),
         "batch_seconds": batch_s,
         "realtime_seconds": realtime_s,
         "ratio": batch_s / realtime_s,
@@ -90,22 +127,24 @@ def _history(path: Path) -> Path:
     return write_events(path, chance.integers(0, USERS, EVENTS), at_us, seed=4)
 
 
-def _instant_with_expired(service: FeatureService, store: OnlineStore, now_us: int) -> tuple[int, float]:
-    """Return the first minute after now at which a fifth of the rows are past their next change, and how many are."""
-    features = OnlineFeatures(service)
-    read = features.read_blocking(store, {"user": list(range(USERS))}, now_us)
+def _next_changes_us(service: FeatureService, store: OnlineStore, now_us: int) -> NDArray[np.int64]:
+    """Return until when each stored row is exact."""
+    read = OnlineFeatures(service).read_blocking(store, {"user": list(range(USERS))}, now_us)
     (part,) = read._views  # noqa: SLF001 - the stored interval is nobody else's business
-    next_change = part.rows.fixed["next_change"]
+    return part.rows.fixed["next_change"].astype(np.int64)
+
+
+def _later_us(next_changes: NDArray[np.int64], now_us: int) -> int:
+    """Return the first quarter of a minute after now at which a fifth of the rows are past their next change."""
     later_us = now_us
-    while (next_change <= later_us).mean() < EXPIRED_FRACTION:
+    while (next_changes <= later_us).mean() < EXPIRED_FRACTION:
         later_us += MINUTE // 4
-    return later_us, float((next_change <= later_us).mean())
+    return later_us
 
 
-def _read_all(service: FeatureService, store: OnlineStore, t_us: int) -> float:
-    features = OnlineFeatures(service)
+def _read_all(features: OnlineFeatures, store: OnlineStore, clock: Callable[[], int]) -> float:
     began = time.perf_counter()
     for start in range(0, USERS, BATCH_KEYS):
-        read = features.read_blocking(store, {"user": list(range(start, start + BATCH_KEYS))}, t_us)
-        assert len(read.columns) == len(service.refs)
+        read = features.read_blocking(store, {"user": list(range(start, start + BATCH_KEYS))}, clock())
+        assert len(read.columns) == len(features.service.refs)
     return time.perf_counter() - began

@@ -73,7 +73,7 @@ class EventClient:
                 self.acknowledged |= {row["serial"] for row in body}
                 self.count["bodies"] += 1
                 return
-            if stop.is_set() or self._chance.random() < 0.03:
+            if stop.is_set() or self._chance.random() < 0.3:
                 self.count["given up"] += 1
                 return
             self.count["retries"] += 1

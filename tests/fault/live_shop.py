@@ -123,6 +123,23 @@ class Gateway(Command):
             return False
 
 
+@dataclass
+class OneOf:
+    """Some gateways, of which one at a time is killed, so that the others go on with its clients and its journal."""
+
+    gateways: Sequence[Gateway]
+
+    def kill(self) -> None:
+        self.killed = random.choice(self.gateways)
+        self.killed.kill()
+
+    def start(self) -> None:
+        self.killed.start()
+
+    def is_ready(self) -> bool:
+        return all(gateway.is_ready() for gateway in self.gateways)
+
+
 class Program(Command):
     """The ingest program."""
 
@@ -148,11 +165,10 @@ class LiveShop:
         self.folder = folder
         self.settings, self.source = project.settings, project.catalog.sources["orders"]
         self.gateways = [Gateway(folder / f"gateway-{port}.log", port) for port in (free_port(), free_port())]
+        self.urls = [gateway.url for gateway in self.gateways]
+        self.any_gateway = OneOf(self.gateways)
         self.program = Program(folder / "program.log", ["stream", "run"])
-
-    @property
-    def urls(self) -> list[str]:
-        return [gateway.url for gateway in self.gateways]
+        self.processes: list[Command] = [self.program, *self.gateways]
 
     def status(self) -> dict[str, Any]:
         """Return how the source stands."""
@@ -187,15 +203,16 @@ class Torment:
         once another request was answered.
     """
 
+    kills: int
     pause_s: float
     waiting: Callable[[], int]
     answered: Callable[[], int]
     killed: Counter[str] = field(default_factory=Counter)
     under_way: int = 0
 
-    def __call__(self, name: str, times: int, victim: Victim, is_ready: Callable[[], bool] = lambda: True) -> None:
+    def __call__(self, name: str, victim: Victim, is_ready: Callable[[], bool] = lambda: True) -> None:
         chance = random.Random()
-        for number in range(times):
+        for number in range(self.kills):
             if number % 4 < 3:
                 answered = self.answered()
                 wait_until(lambda: self.answered() > answered and is_ready(), f"{name} is ready")  # noqa: B023

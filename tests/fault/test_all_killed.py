@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from decimal import Decimal
@@ -40,30 +40,28 @@ class Run:
         self.shop = LiveShop(folder, online_url)
         self.clients = [EventClient(self.shop.urls, number, CLIENTS) for number in range(CLIENTS)]
         self.asker = Asker(self.shop.urls)
-        self.kills = kills
         self.torment = Torment(
+            kills,
             pause_s,
             waiting=lambda: sum(client.is_waiting for client in self.clients),
             answered=lambda: sum(client.count["bodies"] for client in self.clients),
         )
 
-    def play(self, *servers: tuple[str, int, Victim]) -> str:
+    def play(self, *servers: tuple[str, Victim]) -> str:
         """Kill every kind of process as often as was asked, let what waits be committed, check, and tell in a line."""
-        shop, half = self.shop, self.kills // 2
-        gateways = [("gateway", half, gateway, gateway.is_ready) for gateway in shop.gateways]
+        shop = self.shop
+        gateway = "gateway", shop.any_gateway, shop.any_gateway.is_ready
+        program = "ingest program", shop.program, shop.program.is_ready
         with ExitStack() as stack:
-            for process in (shop.program, *shop.gateways):
+            for process in shop.processes:
                 stack.callback(process.abandon)
-                process.start()
-            seconds = self._disturb(
-                [*gateways, ("ingest program", self.kills, shop.program, shop.program.is_ready), *servers]
-            )
-            wait_until(lambda: all(gateway.is_ready() for gateway in shop.gateways), "the gateways are ready")
+            at_once(process.start for process in shop.processes)
+            seconds = self._disturb([gateway, program, *servers])
+            wait_until(shop.any_gateway.is_ready, "the gateways are ready")
             wait_until(lambda: shop.status()["backlog_rows"] == 0, "all events are committed")
             time.sleep(FUTURE_S)
             served = self._served()
-            for process in (*shop.gateways, shop.program):
-                process.stop()
+            at_once(process.stop for process in shop.processes)
         there = self._check_history()
         self._check_served(served, there)
         self._check_status(len(there))
@@ -156,6 +154,12 @@ class Run:
         return set[int]().union(*(client.acknowledged for client in self.clients))
 
 
+def at_once(actions: Iterable[Callable[[], None]]) -> None:
+    with ThreadPoolExecutor() as pool:
+        for done in [pool.submit(action) for action in actions]:
+            done.result()
+
+
 MOMENTS = [(2, 0.5), pytest.param(20, 2.0, marks=[pytest.mark.long, pytest.mark.timeout(1_200)])]
 """How often to kill each process, and within how many seconds: 100 times in all in the long run."""
 
@@ -172,6 +176,6 @@ def test_on_lmdb(tmp_path, capsys, kills, pause_s):
 def test_on_redis(start_redis, tmp_path, capsys, kills, pause_s):
     server = start_redis(DURABLE, tmp_path / "redis")
     run = Run(tmp_path / "shop", server.url, kills, pause_s)
-    told = run.play(("redis-server", kills, server))
+    told = run.play(("redis-server", server))
     with capsys.disabled():
         print(f"\non Redis, {told}")

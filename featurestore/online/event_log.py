@@ -12,8 +12,11 @@ chunks have different available_at, or stand in that order anyway, so that readi
 from __future__ import annotations
 
 import struct
+from binascii import crc32
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +28,7 @@ from featurestore.online.envelope import (
     STAMP,
     TAIL_BYTES,
     TILES,
+    WHOLE,
     Stamp,
     head,
     refusal,
@@ -33,8 +37,9 @@ from featurestore.online.envelope import (
 )
 from featurestore.online.errors import RowFormatError
 from featurestore.online.tiles import Summaries, TileIndex
-from featurestore.online.versions import Layout, Versions
+from featurestore.online.versions import AVAILABLE, LEAVE, Layout, Versions
 from featurestore.semantics.aggregate import Aggregate, EventLog
+from featurestore.semantics.interval import NEVER_US
 from featurestore.semantics.value import DType
 
 _LENGTH = struct.Struct("<I")
@@ -62,8 +67,7 @@ class LogLimits:
     tile_versions: int = 2_048
 
 
-@dataclass(frozen=True, slots=True)
-class StoredLog:
+class StoredLog(NamedTuple):
     """What a log says of itself.
 
     Attributes
@@ -76,15 +80,15 @@ class StoredLog:
         The log is exact at any instant from this on.
     stamp
         Of the last chunk, packed.
-    index
-        Of a hot key its tiles, whose versions are not among those that were read.
+    tiles
+        Of a hot key the index of its tiles, whose versions are not among those that were read.
     """
 
     base: int
     chunks: int
     floor_us: int
     stamp: bytes
-    index: TileIndex | None
+    tiles: TileIndex | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +156,38 @@ class LogCodec:
         """Return a chunk to append: new versions in total order, and the places of those that leave at the stamp."""
         return self._chunk(versions, closed, stamp, None)
 
+    def additions(self, versions: Versions, bounds: Sequence[tuple[int, int]], stamp: Stamp) -> list[bytes]:
+        """Return what `addition` does for many logs that close nothing.
+
+        Parameters
+        ----------
+        versions
+            Those of all logs.
+        bounds
+            First and end of each log's.
+        """
+        if self.layout.text_rows or not _are_new(versions, stamp):
+            return [self.addition(versions.take(slice(*each)), _NOTHING_CLOSED, stamp) for each in bounds]
+        chunks: list[bytes] = [b""] * len(bounds)
+        for (m, some_null), places in self._alike(versions, bounds).items():
+            first = np.array([bounds[place][0] for place in places], dtype=np.int64)
+            flags, bodies = log_chunk.pack_alike(self.layout, versions.words, first, m, some_null=some_null)
+            size = bodies.shape[1] * 8
+            bodies[:, : HEAD_BYTES // 8] = np.frombuffer(head(LOG, flags, size, self._digest, stamp), dtype="<i8")
+            packed = bodies.tobytes()
+            for at, place in zip(range(0, len(packed), size), places, strict=True):
+                chunks[place] = seal(packed[at : at + size - TAIL_BYTES])
+        return chunks
+
+    def _alike(self, versions: Versions, bounds: Sequence[tuple[int, int]]) -> dict[tuple[int, bool], list[int]]:
+        """Return which logs have as many versions, and nulls among them or none."""
+        null = np.asarray(versions.words[self.layout.nulls_at :].any(axis=0))
+        nulls: list[bool] | None = null.tolist() if null.any() else None
+        alike: defaultdict[tuple[int, bool], list[int]] = defaultdict(list)
+        for place, (first, end) in enumerate(bounds):
+            alike[end - first, nulls is not None and any(nulls[first:end])].append(place)
+        return alike
+
     def index(self, index: TileIndex, stamp: Stamp) -> bytes:
         """Return the chunk that stands before a hot key's head."""
         body = index.body()
@@ -166,7 +202,7 @@ class LogCodec:
             If the bytes are not a whole log of this view in this format, or of a hot key, whose tiles stand elsewhere.
         """
         read = self.read([stored])
-        if read.logs[0].index is not None:
+        if read.logs[0].tiles is not None:
             raise self.mismatch("the log of a hot key cannot be read without its tiles")
         return self.layout.unpack(read.versions.in_order()), unpack_stamp(read.logs[0].stamp)
 
@@ -218,12 +254,15 @@ class LogCodec:
             length = _LENGTH.unpack_from(stored, at + _LENGTH_AT)[0] if len(stored) - at >= HEAD_BYTES else 0
             chunk = stored[at : at + length] if length else stored[at:]
             form = TILES if not at and chunk[:2] == TILES[:2] else LOG
-            error = refusal(chunk, form, self._digest, self.where)
-            if error is not None:
-                raise error
+            if not self._is_whole(chunk, form):
+                raise refusal(chunk, form, self._digest, self.where) or self.mismatch("a stored log is not whole")
             chunks.append(chunk)
             at += length
         return chunks
+
+    def _is_whole(self, chunk: bytes, form: bytes) -> bool:
+        length = _LENGTH.unpack_from(chunk, _LENGTH_AT)[0] if len(chunk) >= HEAD_BYTES + TAIL_BYTES else 0
+        return length == len(chunk) and crc32(chunk) == WHOLE and chunk[:3] == form and chunk[8:16] == self._digest
 
     def mismatch(self, what: str) -> RowFormatError:
         """Return the error of a log that contradicts itself."""
@@ -232,3 +271,9 @@ class LogCodec:
     def _chunk(self, versions: Versions, closed: NDArray[np.int64], stamp: Stamp, base_floor_us: int | None) -> bytes:
         flags, body = log_chunk.pack(self.layout, versions, closed, stamp.as_of_us, base_floor_us)
         return seal(head(LOG, flags, HEAD_BYTES + len(body) + TAIL_BYTES, self._digest, stamp) + body)
+
+
+def _are_new(versions: Versions, stamp: Stamp) -> bool:
+    """Tell whether versions are numbered, and all of the stamp's instant without an end."""
+    words = versions.words
+    return versions.numbered and bool((words[AVAILABLE] == stamp.as_of_us).all() and (words[LEAVE] == NEVER_US).all())

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from featurestore.foundation.clock import EARLIEST_US
 from featurestore.online.envelope import Stamp
 from featurestore.online.errors import RowFormatError
 from featurestore.online.event_log import LogCodec, StoredLog
 from featurestore.online.hot_log import HotLog, Retiling, SeenLog
 from featurestore.online.tiles import GREATEST_ID, LEAST_ID, NUMBER, TileIndex
-from featurestore.online.versions import ID, LEAVE, Versions, Words, joined, worth_keeping
+from featurestore.online.versions import EVENT, ID, LEAVE, Versions, Words, joined, worth_keeping
 from featurestore.semantics.aggregate import EventLog
 
 Fetch = Callable[[Sequence[bytes]], Sequence[bytes | None]]
@@ -26,14 +27,15 @@ HELD_TILES = 8
 """Raw tiles that are kept of a hot key."""
 NO_PARTS: Mapping[bytes, bytes | None] = MappingProxyType({})
 _NOWHERE = np.empty(0, dtype=np.int64)
+_NOT_ORDERED = 2**63
+"""An instant after all there are."""
 
 
 def _no_parts(suffixes: Sequence[bytes]) -> Sequence[bytes | None]:
     return [None] * len(suffixes)
 
 
-@dataclass(frozen=True, slots=True)
-class LogWrite:
+class LogWrite(NamedTuple):
     """What a commit writes of a key's log.
 
     Attributes
@@ -60,14 +62,16 @@ class KeyLog:
         The stored log is exact at any instant from this on, microseconds UTC.
     """
 
-    __slots__ = ("_base", "_chunks", "_codec", "_fetch", "_head", "_index", "_ordered", "_raw", "_written", "floor_us")
+    __slots__ = (
+        "_base", "_chunks", "_codec", "_fetch", "_index", "_last_us", "_n", "_ordered", "_raw", "_rows", "_texts",
+        "_written", "floor_us",
+    )  # fmt: skip
 
     def __init__(self, codec: LogCodec, head: Versions, found: StoredLog, fetch: Fetch) -> None:
         self._codec, self._fetch = codec, fetch
-        self._head = head
-        self._ordered: Versions | None = None
+        self._hold(head)
         self._base, self._chunks = found.base, found.chunks
-        self._index = found.index
+        self._index = found.tiles
         self._raw: OrderedDict[int, Versions] = OrderedDict()
         self._written: Mapping[int, Versions] = {}
         self.floor_us = found.floor_us
@@ -94,9 +98,11 @@ class KeyLog:
     @property
     def nbytes(self) -> int:
         """About how much memory it takes, strings counted at 64 bytes each."""
-        held = [self._head, *self._raw.values(), *self._written.values()]
-        words = sum(of.words.nbytes + 64 * len(of) * len(of.texts) for of in held)
-        return 512 + words + (0 if self._index is None else self._index.words.nbytes)
+        own = 512 + self._rows.nbytes + 64 * self._n * len(self._texts)
+        if self._index is None:
+            return own
+        tiles = [*self._raw.values(), *self._written.values()]
+        return own + self._index.words.nbytes + sum(of.words.nbytes + 64 * len(of) * len(of.texts) for of in tiles)
 
     @property
     def hot(self) -> bool:
@@ -112,6 +118,10 @@ class KeyLog:
         if self._index is None:
             return self._in_order()
         return joined([*(self._tile(tile) for tile in range(len(self._index))), self._in_order()]).in_order()
+
+    def words(self) -> Words:
+        """Return the matrix of `versions`, transposed, of a key that is not hot; good until the next `apply`."""
+        return self._rows[: self._n] if self._last_us < _NOT_ORDERED else self._in_order().words.T
 
     def seen_at(self, t_us: int) -> SeenLog:
         """Return what a hot log comes to at an instant, reading the tiles that this needs."""
@@ -149,29 +159,77 @@ class KeyLog:
         self._written = {}
         places, elsewhere = self._close(closed.view(np.int64), stamp.as_of_us)
         changed = self._close_in_tiles(elsewhere, stamp.as_of_us)
-        self._head, self._ordered = joined([self._head, added]), None
-        if self._may_grow() and not changed:
+        self._add(added)
+        if self.may_append(0) and not changed:
             self._chunks += 1
             return LogWrite(self._codec.addition(added, places, stamp), True, NO_PARTS)
         return self._anew(Retiling(self._codec, stamp, max(self.floor_us, floor_us), forgotten_us), changed)
 
+    def may_append(self, m: int) -> bool:
+        """Tell whether a commit of ``m`` versions, and nothing else, would be appended to what is stored."""
+        limits, n = self._codec.limits, self._n + m
+        chunks = limits.chunks if self._index is None else limits.hot_chunks
+        return 0 < self._chunks < chunks and n <= max(limits.hot_versions, 1) and n <= 2 * self._base + 1
+
+    def append(self, rows: Words, first_us: int, last_us: int) -> None:
+        """Take in a commit that `may_append` allows.
+
+        Parameters
+        ----------
+        rows
+            The versions as `words` has them.
+        first_us, last_us
+            Event timestamps of the first and the last of them.
+        """
+        self._written = {}
+        self._put(rows, first_us, last_us)
+        self._chunks += 1
+
+    @property
+    def _head(self) -> Versions:
+        """The versions that are in no tile, in the order of storage."""
+        return Versions(self._rows[: self._n].T, self._texts, True)
+
+    def _hold(self, head: Versions) -> None:
+        """Hold a head of one's own; it may stand in any order."""
+        self._rows, self._texts, self._n = np.array(head.words.T, order="C"), head.texts, len(head)
+        self._ordered: Versions | None = None
+        self._last_us = _NOT_ORDERED if self._n else EARLIEST_US - 1
+
+    def _add(self, added: Versions) -> None:
+        if self._texts:
+            self._texts = tuple(np.concatenate(of) for of in zip(self._texts, added.texts, strict=True))
+        if len(added):
+            self._put(added.words.T, int(added.words[EVENT, 0]), int(added.words[EVENT, -1]))
+        self._ordered = None
+
+    def _put(self, rows: Words, first_us: int, last_us: int) -> None:
+        """Put versions behind the others, where there is room for more than them."""
+        n = self._n
+        self._n = end = n + len(rows)
+        if end > len(self._rows):
+            grown = np.empty((end + end // 2 + 4, self._rows.shape[1]), dtype=np.int64)
+            grown[:n] = self._rows[:n]
+            self._rows = grown
+        self._rows[n:end] = rows
+        self._ordered = None
+        self._last_us = last_us if first_us > self._last_us else _NOT_ORDERED
+
     def _in_order(self) -> Versions:
         if self._ordered is None:
-            self._ordered = self._head.in_order()
+            head = self._head
+            self._ordered = head if self._last_us < _NOT_ORDERED else head.in_order()
+            if self._ordered is head and self._n:
+                self._last_us = int(head.words[EVENT, -1])
         return self._ordered
-
-    def _may_grow(self) -> bool:
-        limits = self._codec.limits
-        chunks = limits.chunks if self._index is None else limits.hot_chunks
-        fits = len(self._head) <= max(limits.hot_versions, 1) and len(self._head) <= 2 * self._base + 1
-        return 0 < self._chunks < chunks and fits
 
     def _close(self, closed: Words, leave_us: int) -> tuple[NDArray[np.int64], Words]:
         """Close versions in the head; return the places of those that were open, and the numbers without one."""
         if not len(closed):
             return _NOWHERE, closed
-        places = _closed(self._head, closed, leave_us)
-        return places, closed if self._index is None else np.setdiff1d(closed, self._head.words[ID, places])
+        head = self._head
+        places = _closed(head, closed, leave_us)
+        return places, closed if self._index is None else np.setdiff1d(closed, head.words[ID, places])
 
     def _close_in_tiles(self, closed: Words, leave_us: int) -> dict[int, Versions]:
         """Close versions in tiles; return the tiles that have changed."""
@@ -201,7 +259,9 @@ class KeyLog:
             index, parts, self._written = tiled.index, tiled.parts, tiled.written
             head = head.take(slice(len(head) - stay, len(head)))
             self._index = index if len(index) else None
-        self._head = self._ordered = Versions(head.words.copy(), head.texts, head.numbered)
+        self._hold(head)
+        self._ordered = self._head
+        self._last_us = int(head.words[EVENT, -1]) if len(head) else EARLIEST_US - 1
         self._base, self._chunks = len(head), 1
         before = b"" if self._index is None else codec.index(self._index, stamp)
         return LogWrite(before + codec.base(head, stamp, floor_us), False, parts)

@@ -35,7 +35,6 @@ _EACH_AVAILABLE, _AS_EVENT, _EACH_LEAVE, _NUMBERED, _SOME_NULL, BASE = 1, 2, 4, 
 _COUNTS = struct.Struct("<IIq")
 _BODY_AT = HEAD_BYTES + _COUNTS.size
 _FLAGS_AT = 3
-_FLAGS_AND_LENGTH, _M_AND_K = slice(3, 8), slice(HEAD_BYTES, HEAD_BYTES + 8)
 _AS_OF_WORD = 3
 _TURNED = np.uint64(2**63)
 
@@ -103,46 +102,77 @@ def pack(
     return flags, body + bytes(-(len(body) + TAIL_BYTES) % 8)
 
 
+def pack_alike(layout: Layout, words: Words, first: NDArray[np.int64], m: int, *, some_null: bool) -> tuple[int, Words]:
+    """Return flags and bodies of additions for many logs: m versions each, without strings, of the as-of instant.
+
+    Parameters
+    ----------
+    words
+        The versions of all of them; they are numbered, and none has a leave.
+    first
+        Where the versions of each begin.
+
+    Returns
+    -------
+    A row for each; in front there are as many bytes as an envelope's head has, for it to be put there.
+    """
+    end = layout.rows if some_null else layout.nulls_at
+    start, width = _BODY_AT // 8, (end - EVENT) * m
+    bodies = np.zeros((len(first), start + width + 1), dtype="<i8")
+    bodies[:, HEAD_BYTES // 8 : start] = np.frombuffer(_COUNTS.pack(m, 0, 0), dtype="<i8")
+    stored = words[EVENT:end, first[:, None] + np.arange(m)]
+    bodies[:, start : start + width] = stored.transpose(1, 0, 2).reshape(len(first), width)
+    return _NUMBERED | (_SOME_NULL if some_null else 0), bodies
+
+
 def fill(layout: Layout, versions: Versions, chunks: Sequence[Chunk], wrong: Wrong) -> None:
     """Write the versions of chunks into their places, and close those that they close.
 
-    Chunks of one shape are read together. To close is to leave no later than a given instant, so that the order in
-    which it is done does not matter.
+    Chunks that hold the same attributes are read together. To close is to leave no later than a given instant, so that
+    the order in which it is done does not matter.
     """
-    alike: defaultdict[bytes, list[Chunk]] = defaultdict(list)
+    alike: defaultdict[int, list[Chunk]] = defaultdict(list)
     for chunk in chunks:
-        alike[chunk.content[_FLAGS_AND_LENGTH] + chunk.content[_M_AND_K]].append(chunk)
-    for group in alike.values():
-        _fill_alike(layout, versions, group, wrong)
+        alike[chunk.content[_FLAGS_AT] & ~BASE].append(chunk)
+    for flags, group in alike.items():
+        _fill_alike(layout, versions, group, flags, wrong)
     for chunk in chunks:
         if chunk.k:
             _close(layout, versions.words, chunk, wrong)
 
 
-def _fill_alike(layout: Layout, versions: Versions, group: Sequence[Chunk], wrong: Wrong) -> None:
-    words, m, flags = versions.words, group[0].m, group[0].flags
-    rows = _stored_rows(layout, flags)
-    stored = np.frombuffer(b"".join([chunk.content for chunk in group]), dtype="<i8").reshape(len(group), -1)
-    start = _BODY_AT // 8
-    end = start + len(rows) * m
-    _check_length(layout, 8 * (end + group[0].k), len(group[0].content), wrong)
-    if m == 0:
-        return
-    body = stored[:, start:end].reshape(len(group), len(rows), m)
-    places: slice | NDArray[np.int64] = slice(group[0].at, group[0].at + m)
-    if len(group) == 1:
-        words[rows, places] = body[0]
-    else:
-        places = (np.array([chunk.at for chunk in group])[:, None] + np.arange(m)).ravel()
-        words[rows[:, None], places] = body.transpose(1, 0, 2).reshape(len(rows), -1)
+def _fill_alike(layout: Layout, versions: Versions, group: Sequence[Chunk], flags: int, wrong: Wrong) -> None:
+    words, rows = versions.words, _stored_rows(layout, flags)
+    stored = np.frombuffer(b"".join([chunk.content for chunk in group]), dtype="<i8")
+    lengths, m, k, at = np.array([(len(chunk.content), chunk.m, chunk.k, chunk.at) for chunk in group]).T
+    _check_lengths(layout, lengths - 8 * (k + len(rows) * m) - _BODY_AT - TAIL_BYTES, wrong)
+    begin = (np.cumsum(lengths) - lengths) // 8
+    places, body = _body(stored, begin + _BODY_AT // 8, m, at, len(rows))
+    words[rows if isinstance(places, slice) else rows[:, None], places] = body
     if not flags & _EACH_AVAILABLE:
-        as_of_us = (stored[:, _AS_OF_WORD].byteswap().view(np.uint64) ^ _TURNED).view(np.int64)
+        as_of_us = (stored[begin + _AS_OF_WORD].byteswap().view(np.uint64) ^ _TURNED).view(np.int64)
         words[AVAILABLE, places] = words[EVENT, places] if flags & _AS_EVENT else np.repeat(as_of_us, m)
     if not flags & _EACH_LEAVE:
         words[LEAVE, places] = NEVER_US
     if layout.text_rows:
         for chunk in group:
-            _read_texts(layout, versions, chunk, 8 * (end + chunk.k), wrong)
+            _read_texts(layout, versions, chunk, _BODY_AT + 8 * (len(rows) * chunk.m + chunk.k), wrong)
+
+
+def _body(stored: Words, start: Words, m: Words, at: Words, rows: int) -> tuple[slice | Words, Words]:
+    """Return the places of the versions of some chunks, and the words of each, one row per attribute.
+
+    Of chunk i the words begin at ``stored[start[i]]``, and its ``m[i]`` versions belong at ``at[i]`` and after.
+    """
+    if len(m) == 1:
+        end = start[0] + rows * m[0]
+        return slice(at[0], at[0] + m[0]), stored[start[0] : end].reshape(rows, m[0])
+    before = np.cumsum(m) - m
+    count = np.arange(before[-1] + m[-1])
+    body = stored[np.repeat(start - before, m) + count + np.arange(rows)[:, None] * np.repeat(m, m)]
+    if (at == at[0] + before).all():
+        return slice(at[0], at[0] + len(count)), body
+    return np.repeat(at - before, m) + count, body
 
 
 def _stored_rows(layout: Layout, flags: int) -> NDArray[np.int64]:
@@ -154,10 +184,9 @@ def _stored_rows(layout: Layout, flags: int) -> NDArray[np.int64]:
     return np.array(rows)
 
 
-def _check_length(layout: Layout, words_end: int, length: int, wrong: Wrong) -> None:
-    """Refuse a chunk that its words do not fill, but for the strings behind them."""
-    rest = length - TAIL_BYTES - words_end
-    if rest < 0 or (rest >= 8 and not layout.text_rows):
+def _check_lengths(layout: Layout, rest: Words, wrong: Wrong) -> None:
+    """Refuse chunks that their words do not fill, but for the strings behind them."""
+    if (rest < 0).any() or (not layout.text_rows and (rest >= 8).any()):
         raise wrong("a stored log's columns do not have the lengths it says")
 
 

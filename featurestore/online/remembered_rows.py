@@ -71,8 +71,8 @@ class RememberedRows:
 
         Each of them, but for the last, is exact until the next one is.
         """
-        instants = [times(row)[0] for row in computed]
-        instants.append(times(computed[-1])[1])
+        instants = [times(row)[0] for row in computed[1:]]
+        instants = [times(computed[0])[0], *instants, times(computed[-1])[1]] if instants else [*times(computed[0])]
         size = ENTRY_BYTES + len(stored) + sum(map(len, computed))
         self._hold(key, _Entry(stored, instants, (None, *computed, None), size))
 

@@ -14,7 +14,7 @@ from featurestore.online.hot_log import SeenLog
 from featurestore.online.key_log import KeyLog
 from featurestore.online.keys import NOBODY, ViewKeys, key_encoder
 from featurestore.online.row_codec import FinalisedRows, RowCodec, times
-from featurestore.online.versions import Versions, joined
+from featurestore.online.versions import Versions, Words, joined
 from featurestore.semantics.aggregate import EventLog, next_change_us
 from featurestore.semantics.finalise import finalise
 from featurestore.semantics.interval import NEVER_US
@@ -100,8 +100,10 @@ class ViewFormat:
 
         There are ``steps`` rows of a log, less where nothing changes any more.
         """
-        versions = self.logs.layout.unpack(logs.versions.in_order(logs.bounds))
-        batch, stamps = LogBatch(versions, logs.bounds), [log.stamp for log in logs.logs]
+        in_order = all(log.chunks == 1 for log in logs.logs)
+        versions = logs.versions if in_order else logs.versions.in_order(logs.bounds)
+        batch = LogBatch(self.logs.layout.unpack(versions), logs.bounds)
+        stamps = [log.stamp for log in logs.logs]
         if steps == 1:
             return [[row] for row in self.rows.pack(self._rows_of(batch, t_us), stamps)]
         instants = LogsAt(batch, t_us).next_instants_us(self.view.windows, steps)
@@ -123,7 +125,15 @@ class ViewFormat:
         if len(plain) == len(logs):
             return LogBatch.of(plain)
         layout = self.logs.layout
+        if not plain and not layout.text_rows:
+            return self._batch_of_words([log.words() for log in logs])  # type: ignore[union-attr]
         return self._batch_of([layout.pack(log) if isinstance(log, EventLog) else log.versions() for log in logs])
+
+    def _batch_of_words(self, parts: Sequence[Words]) -> LogBatch:
+        bounds = np.zeros(len(parts) + 1, dtype=np.int64)
+        np.cumsum(list(map(len, parts)), out=bounds[1:])
+        words = np.ascontiguousarray(np.concatenate(parts).T)
+        return LogBatch(self.logs.layout.unpack(Versions(words, (), True)), bounds)
 
     def _batch_of(self, parts: Sequence[Versions]) -> LogBatch:
         bounds = np.zeros(len(parts) + 1, dtype=np.int64)

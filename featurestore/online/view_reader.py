@@ -204,19 +204,19 @@ class Unsettled:
             raise self._no_log(each.row)
         if self._t_us < log.floor_us:
             raise ReadBeforeRow(self._reader.view.name, self._t_us, log.floor_us)
-        return log.index is None
+        return log.tiles is None
 
     def _note_tiled(self, behind: Sequence[_Behind], logs: StoredLogs) -> None:
         """Note the tiles that hot keys need."""
         form = self._reader.format
         for i, (each, log) in enumerate(zip(behind, logs.logs, strict=True)):
-            if log.index is None or log.stamp != each.row[STAMP]:
+            if log.tiles is None or log.stamp != each.row[STAMP]:
                 continue
             head = logs.versions.take(slice(int(logs.bounds[i]), int(logs.bounds[i + 1]))).in_order()
-            hot = HotLog(form.logs, log.index, head)
+            hot = HotLog(form.logs, log.tiles, head)
             tiles = hot.needed_at(self._t_us)
             log_key = form.keys.log(form.encode_key(self._entity_keys[each.place]))
-            keys = [log_key + log.index.suffix(tile) for tile in tiles]
+            keys = [log_key + log.tiles.suffix(tile) for tile in tiles]
             self._tiled[each.place] = _Tiled(each.row, hot, log.stamp, tiles, keys)
             if not tiles:
                 self._finish_tiled(each.place, self._tiled[each.place], [])

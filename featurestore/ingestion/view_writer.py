@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +16,15 @@ from featurestore.ingestion.key_cache import HeldKey, KeyCache
 from featurestore.offline.row_engine import RowsOfView
 from featurestore.online.base import NO_PARTS, KeyChange, OnlineStore
 from featurestore.online.envelope import Stamp
+from featurestore.online.key_log import LogWrite
+from featurestore.online.key_logs import apply_all
 from featurestore.online.versions import Versions
 from featurestore.online.view_format import ViewFormat
 from featurestore.semantics.aggregate import EventLog
 from featurestore.semantics.interval import NEVER_US
 from featurestore.semantics.value import Column
+
+_NONE = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,30 +134,23 @@ class ViewWriter:
         self._changed = keys
         packed = stamp.pack()
         due = [(key, held) for key, held in zip(keys, self.cache.get(keys), strict=True) if held.stamp != packed]
-        writes = []
-        empty = versions.take(slice(0, 0))
-        for key, held in due:
-            if held.stamp > packed:
-                raise OnlineAhead(self.view.name, self._store.name, stamp.sequence)
-            added = versions.take(parts[key]) if key in parts else empty
-            ended = np.array(closed.get(key, ()), dtype=np.uint64)
-            write = held.log.apply(added, ended, stamp, instants.floor_us, instants.forgotten_us)
+        if any(held.stamp > packed for _, held in due):
+            raise OnlineAhead(self.view.name, self._store.name, stamp.sequence)
+        writes = apply_all(
+            self._form.logs,
+            [held.log for _, held in due],
+            versions,
+            [parts.get(key, _NONE) for key, _ in due],
+            {place: closed[key] for place, (key, _) in enumerate(due) if key in closed},
+            stamp=stamp,
+            floor_us=instants.floor_us,
+            forgotten_us=instants.forgotten_us,
+        )
+        for (_, held), write in zip(due, writes, strict=True):
             if write.parts:
                 held.unstored.update(write.parts)
-            writes.append(write)
         rows = self._rows([held for _, held in due], stamp)
-        changes = [
-            KeyChange(
-                held.row_key,
-                row,
-                held.log_key,
-                write.log,
-                write.append,
-                held.stamp,
-                {held.log_key + part: value for part, value in write.parts.items()} if write.parts else NO_PARTS,
-            )
-            for (_, held), row, write in zip(due, rows, writes, strict=True)
-        ]
+        changes = [_change(held, row, write) for (_, held), row, write in zip(due, rows, writes, strict=True)]
         for _, held in due:
             held.stamp = packed
         return changes
@@ -168,7 +166,7 @@ class ViewWriter:
     def _rows(self, held: Sequence[HeldKey], stamp: Stamp) -> list[bytes]:
         return self._form.rows_at([each.log for each in held], [stamp] * len(held), stamp.as_of_us) if held else []
 
-    def _parts(self, new: NewVersions, stamp: Stamp) -> tuple[dict[bytes, slice], Versions]:
+    def _parts(self, new: NewVersions, stamp: Stamp) -> tuple[dict[bytes, tuple[int, int]], Versions]:
         """Return the versions sorted by key and in the total order, and where those of each key stand."""
         codes: dict[bytes, int] = {}
         code = np.fromiter((codes.setdefault(key, len(codes)) for key in new.keys), np.int64, len(new.keys))
@@ -178,8 +176,13 @@ class ViewWriter:
         leave_us = np.full(len(order), NEVER_US, dtype=np.int64)
         log = EventLog(new.event_us[order], available_us, leave_us, taken, new.numbers[order])
         bounds = np.searchsorted(code[order], np.arange(len(codes) + 1)).tolist()
-        parts = {key: slice(bounds[i], bounds[i + 1]) for i, key in enumerate(codes)}
+        parts = dict(zip(codes, pairwise(bounds), strict=True))
         return parts, self._form.logs.layout.pack(log)
+
+
+def _change(held: HeldKey, row: bytes, write: LogWrite) -> KeyChange:
+    parts = {held.log_key + part: value for part, value in write.parts.items()} if write.parts else NO_PARTS
+    return KeyChange(held.row_key, row, held.log_key, write.log, write.append, held.stamp, parts)
 
 
 def ended_versions(

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from featurestore.definitions import FeatureView, Source
+from featurestore.ingestion.commit_record import AppliedRecord
 from featurestore.ingestion.event_index import EventIndex
 from featurestore.ingestion.micro_batch import tombstones
 from featurestore.materialisation.history import stored_run
@@ -71,6 +72,20 @@ def fill_index(
     return count
 
 
-def missing_bases(views: Sequence[FeatureView], followed: Sequence[str]) -> list[FeatureView]:
-    """Return the views that do not have every commit so far, by the digests of those that have."""
+def index_stands(index: EventIndex, applied: AppliedRecord) -> bool:
+    """Return whether the event index holds all that commits to come need, as of the last one."""
+    return applied.filled_us is not None and applied.index_columns == index.columns and _reaches_back(index, applied)
+
+
+def missing_bases(views: Sequence[FeatureView], index: EventIndex, applied: AppliedRecord) -> list[FeatureView]:
+    """Return the views that lack a commit, or whose logs lack versions that a correction may bring to light now.
+
+    A log keeps what can still be corrected. Where that is to reach further back than before, because a view of a longer
+    window follows the source or its lateness was raised, every log is written anew, out of history, which has all.
+    """
+    followed = applied.views if _reaches_back(index, applied) else ()
     return [view for view in views if view.row_digest[:16] not in followed]
+
+
+def _reaches_back(index: EventIndex, applied: AppliedRecord) -> bool:
+    return applied.retention_us >= index.retention_us

@@ -15,6 +15,8 @@ from featurestore.ingestion.micro_batch import MicroBatch
 from featurestore.offline.row_engine import RowEngine, RowsOfView
 from featurestore.offline.row_sql import RowSqlFailed
 
+EXPLAINED = 20
+"""Rows of one batch that fail in a view and are evaluated once more, to say why in the engine's words."""
 LATE_LETTERS = 10
 """Dead letters of one commit about rows that come beyond retention; the others are counted."""
 FAILED_MEND = "correct the row (`unskew dead-letters fix`), or let derive and where hold for it, as by TRY_CAST or CASE"
@@ -41,16 +43,30 @@ class ViewRowsReader:
         return [self._engine.rows(view, table) for view in views]
 
     def failing(self, view: FeatureView, table: pa.Table) -> dict[int, str]:
-        """Return the rows on which the view's SQL fails, and how, by halving: k of n rows cost k log n evaluations."""
+        """Return the rows on which the view's SQL fails, and how: asked for all at once, what is left by halving.
+
+        Halving costs k log n evaluations for k of n rows, so it is for expressions that the engine cannot try alone.
+        Of many rows only the first are evaluated for what the engine says of them.
+        """
+        parts = self._engine.failing(view, table)
+        told = list(parts)[:EXPLAINED]
+        found = {i: f"{part} of feature view {view.name} fails on this row" for i, part in parts.items()}
+        found |= {i: reason for each in told for i, reason in self._halved(view, table, np.array([each])).items()}
+        left = np.setdiff1d(np.arange(len(table)), np.fromiter(parts, np.int64, len(parts)))
+        return found | self._halved(view, table, left)
+
+    def _halved(self, view: FeatureView, table: pa.Table, among: NDArray[np.int64]) -> dict[int, str]:
+        """Return the rows among some on which the view's SQL fails, and what the engine says of each."""
         found: dict[int, str] = {}
-        parts = [(0, len(table))]
+        rows = table.take(pa.array(among))
+        parts = [(0, len(rows))]
         while parts:
             start, end = parts.pop()
             try:
-                self._engine.rows(view, table.slice(start, end - start))
+                self._engine.rows(view, rows.slice(start, end - start))
             except RowSqlFailed as error:
                 if end - start == 1:
-                    found[start] = str(error.what)
+                    found[int(among[start])] = str(error.what)
                     continue
                 middle = (start + end) // 2
                 parts += [(start, middle), (middle, end)]

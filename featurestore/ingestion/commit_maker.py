@@ -13,7 +13,7 @@ from featurestore.definitions import Source
 from featurestore.foundation.clock import Clock
 from featurestore.ingestion.accept import EventForm
 from featurestore.ingestion.batch_rows import ViewRowsReader
-from featurestore.ingestion.commit_record import AppliedRecord, CommitRecord
+from featurestore.ingestion.commit_record import AppliedRecord, CommitRecord, short_digests
 from featurestore.ingestion.errors import CommitterOvertaken
 from featurestore.ingestion.event_index import Entry as IndexEntry
 from featurestore.ingestion.event_index import EventIndex, KnownEvent
@@ -94,6 +94,7 @@ class CommitMaker:
         self._keys = SourceKeys(source.name)
         self._clock, self._epoch, self._writers = clock, epoch, writers
         self._views = [writer.view for writer in writers]
+        self._followed = short_digests([view.row_digest for view in self._views])
         self._taken_instants = taken_instants
         self.applied = applied
 
@@ -207,7 +208,9 @@ class CommitMaker:
     def _apply(self, planned: _Planned, entries: Sequence[Entry]) -> None:
         commit = planned.commit
         lag_us = max(0, self._clock.now_us() - entries[0].appended_us)
-        applied = self.applied.after(commit, late=len(planned.late), keys_cached=self.keys_cached, lag_us=lag_us)
+        applied = self.applied.after(
+            commit, views=self._followed, late=len(planned.late), keys_cached=self.keys_cached, lag_us=lag_us
+        )
         keys = self._index.encoded_keys(planned.batch.columns, planned.resolution.newest)
         index = self._entries(planned, keys)
         packed = commit.pack()

@@ -72,8 +72,9 @@ class AppliedRecord:
         The position in the stream up to which its entries are in commits.
     views
         First 16 digits of the digests of the views that have every commit so far.
-    index_columns
-        The key columns that the event index holds.
+    index_columns, retention_us, filled_us
+        The key columns that the event index holds, for how long an event stays correctable in it and in the views'
+        logs, microseconds, and the instant at which it was filled; ``None`` while it is being filled.
     rows, duplicates, failed, beyond_retention
         How many rows were committed since the stream was opened, left out as duplicates or as failed, and were so
         late that a correction by them cannot be told; all since the stream was opened.
@@ -86,6 +87,8 @@ class AppliedRecord:
     to: str = ""
     views: tuple[str, ...] = ()
     index_columns: tuple[str, ...] = ()
+    retention_us: int = 0
+    filled_us: int | None = None
     rows: int = 0
     duplicates: int = 0
     failed: int = 0
@@ -97,14 +100,17 @@ class AppliedRecord:
         """Return it as it is stored."""
         return canonical_bytes(asdict(self))
 
-    def after(self, commit: CommitRecord, *, late: int, keys_cached: int, lag_us: int) -> AppliedRecord:
-        """Return what is applied once a commit is."""
+    def after(
+        self, commit: CommitRecord, *, views: tuple[str, ...], late: int, keys_cached: int, lag_us: int
+    ) -> AppliedRecord:
+        """Return what is applied once a commit is, of which these views have the rows, and no others."""
         left_out = len(commit.duplicates) + len(commit.failed)
         return replace(
             self,
             s=commit.s,
             a_us=commit.a_us,
             to=commit.to,
+            views=views,
             rows=self.rows + commit.rows - left_out,
             duplicates=self.duplicates + len(commit.duplicates),
             failed=self.failed + len(commit.failed),

@@ -45,12 +45,12 @@ from featurestore.definitions import FeatureView, Source
 from featurestore.foundation.clock import EARLIEST_US, Clock
 from featurestore.foundation.errors import IngestionError
 from featurestore.ingestion.accept import EventForm
-from featurestore.ingestion.bases import base_instant_us, fill_index, missing_bases, write_base
+from featurestore.ingestion.bases import base_instant_us, fill_index, index_stands, missing_bases, write_base
 from featurestore.ingestion.batch_rows import ViewRowsReader
 from featurestore.ingestion.commit_maker import CommitMaker
 from featurestore.ingestion.commit_record import AppliedRecord, CommitRecord, read_applied, read_commit, short_digests
 from featurestore.ingestion.dead_letter import DeadLetters
-from featurestore.ingestion.errors import EntriesGone, HistoryBehind, StreamReplaced
+from featurestore.ingestion.errors import EntriesGone, HistoryBehind, StreamDamaged, StreamReplaced
 from featurestore.ingestion.event_index import EventIndex
 from featurestore.ingestion.settings import IngestSettings
 from featurestore.ingestion.sink import HistorySink, commit_entries
@@ -152,7 +152,7 @@ class Committer:
         ----------
         rebuild
             Write all views and the event index anew, whatever the store holds of them; and give up commits that
-            history lacks if the stream does not have their entries any more.
+            history lacks if nothing remembers them whole: what the stream has after history is committed anew then.
 
         Returns
         -------
@@ -219,21 +219,22 @@ class Committer:
         self._sink.resume(history)
         try:
             return self._go_on(begun, applied_record, history)
-        except (EntriesGone, HistoryBehind, StreamReplaced):
+        except (EntriesGone, HistoryBehind, StreamDamaged, StreamReplaced):
             if not give_up:
                 raise
-            afresh = replace(self._after_history(applied_record, history), to=BEGINNING)
-            self._maker = self._making(afresh, [])
+            self._give_up(applied_record, history)
             return False, 0
 
     def _go_on(self, begun: CommitRecord | None, applied: AppliedRecord | None, history: int) -> tuple[bool, int]:
         if applied is None or applied.s < history:
             self._maker = self._making(self._after_history(applied, history), [])
+            self._stream.read(self._maker.applied.to, 1, 0.0)
             return False, 0
-        followed = [view for view in self.views if view.row_digest[:16] in applied.views]
-        self._maker = self._making(applied, followed)
-        self._add_unflushed(history + 1, applied.s)
         redo = begun is not None and begun.s == applied.s + 1
+        self._index = self._index.of_filling(applied.filled_us)
+        followed = () if redo and not index_stands(self._index, applied) else applied.views
+        self._maker = self._making(applied, [view for view in self.views if view.row_digest[:16] in followed])
+        self._add_unflushed(history + 1, applied.s)
         if begun is not None and redo:
             entries = commit_entries(self._stream, begun)
             self._sink.add(begun, self._maker.make_again(begun, entries))
@@ -257,37 +258,68 @@ class Committer:
         said = last_stream_input(self._root, self.source)
         known = applied or AppliedRecord(0, EARLIEST_US, BEGINNING if said is None else said[0])
         a_us = known.a_us if said is None else max(said[1], known.a_us)
-        return replace(known, s=history, a_us=a_us, views=())
+        return replace(known, s=history, a_us=a_us, views=(), filled_us=None)
+
+    def _give_up(self, applied: AppliedRecord | None, history: int) -> None:
+        """Forget the commits that history lacks, and go on in the stream where history ends.
+
+        Where it is another stream, or an older copy of it, from its first entry on, so that nothing is passed over.
+        """
+        last = history if applied is None else applied.s
+        self._store.put_values([(self._keys.commit(s), None) for s in range(history + 1, last + 2)])
+        said = last_stream_input(self._root, self.source)
+        to = BEGINNING if said is None else said[0]
+        try:
+            self._stream.read(to, 1, 0.0)
+        except (StreamDamaged, StreamReplaced):
+            to = BEGINNING
+        self._maker = self._making(replace(self._after_history(applied, history), to=to), [])
 
     def _start(self, *, rebuild: bool) -> tuple[list[MaterialisationReport], int]:
-        """Write the bases that are missing and the index if it is not of these views, and note that all have it."""
+        """Write the bases that are missing and the index if it does not stand, and note which views have all commits.
+
+        What is to be written counts as missing from before its first change until all of it is there.
+        """
         applied = self.applied
-        missing = missing_bases(self.views, () if rebuild else applied.views)
-        unindexed = rebuild or not applied.views or applied.index_columns != self._index.columns
-        if not missing and not unindexed:
-            self._maker = self._making(applied, self.views)
-            return [], 0
-        as_of_us = self._open().next_instant()
-        stamp = Stamp(applied.s, as_of_us)
-        base = partial(write_base, root=self._root, as_of_us=as_of_us, retention_us=self._index.retention_us)
-        bases = [base(view, self._offline, self._store, rebuild=rebuild) for view in missing]
-        indexed = self._fill_index(stamp) if unindexed else 0
-        applied = replace(
-            applied,
-            a_us=as_of_us,
-            views=short_digests([view.row_digest for view in self.views]),
-            index_columns=self._index.columns,
-        )
-        self._write(stamp, applied)
+        missing = list(self.views) if rebuild else missing_bases(self.views, self._index, applied)
+        unindexed = rebuild or not index_stands(self._index, applied)
+        bases: list[MaterialisationReport] = []
+        indexed = 0
+        if missing or unindexed:
+            applied = self._without(missing, unindexed=unindexed)
+            write = partial(write_base, root=self._root, as_of_us=applied.a_us, retention_us=self._index.retention_us)
+            bases = [write(view, self._offline, self._store, rebuild=rebuild) for view in missing]
+        if unindexed:
+            self._index = self._index.of_filling(applied.a_us)
+            indexed = self._fill_index(Stamp(applied.s, applied.a_us))
+            applied = replace(applied, filled_us=applied.a_us, index_columns=self._index.columns)
+        views = short_digests([view.row_digest for view in self.views])
+        applied = replace(applied, views=views, retention_us=self._index.retention_us)
+        if applied != self.applied:
+            self._write(applied)
         self._maker = self._making(applied, self.views)
         return bases, indexed
+
+    def _without(self, missing: Sequence[FeatureView], *, unindexed: bool) -> AppliedRecord:
+        """Note that views and index are about to be written, as of the next instant."""
+        out = short_digests([view.row_digest for view in missing])
+        before = self.applied
+        applied = replace(
+            before,
+            a_us=self._open().next_instant(),
+            views=tuple(digest for digest in before.views if digest not in out),
+            filled_us=None if unindexed else before.filled_us,
+        )
+        self._write(applied)
+        return applied
 
     def _fill_index(self, stamp: Stamp) -> int:
         return fill_index(self.source, self._index, self._offline, self._store, epoch=self._epoch, stamp=stamp)
 
-    def _write(self, stamp: Stamp, applied: AppliedRecord) -> None:
+    def _write(self, applied: AppliedRecord) -> None:
+        stamp = Stamp(applied.s, applied.a_us).pack()
         after = [(self._keys.record, None), (self._keys.applied, applied.pack())]
-        self._store.apply(CommitWrite(self.source.name, self._epoch, stamp.pack(), [], [], [], after))
+        self._store.apply(CommitWrite(self.source.name, self._epoch, stamp, [], [], [], after))
 
     def _making(self, applied: AppliedRecord, views: Sequence[FeatureView]) -> CommitMaker:
         share = self._settings.cache_bytes // max(len(views), 1)

@@ -6,7 +6,7 @@ version that a correction ends is found in the log it is in, even where the corr
 
 ::
 
-    4         checksum of the names of the key columns, in order
+    4         checksum of the instant of the filling that it is of, and of the names of the key columns, in order
     8         content hash of the newest version
     1         1 if it is a tombstone
     8         event timestamp of the newest version, microseconds UTC
@@ -14,11 +14,16 @@ version that a correction ends is found in the log it is in, even where the corr
       2       length of the encoded entity key, 65535 where the column is null
       ...     the key
 
+The index is **filled** from history when a source is opened first, when views with other key columns or longer windows
+follow it, and when all is rebuilt. An entry of an earlier filling is not read any more, as it may tell of a version
+that history was found not to have.
+
 An entry is kept until the event is out of every window, or was last committed if that is later, and `lateness` beyond.
 """
 
 from __future__ import annotations
 
+import copy
 import struct
 from binascii import crc32
 from collections.abc import Mapping, Sequence
@@ -78,6 +83,8 @@ class EventIndex:
         The key columns of the views, sorted.
     retention_us
         Age from which on an event that the index lacks may be one that it has forgotten, microseconds.
+
+    Entries are those of no filling until `of_filling`.
     """
 
     def __init__(self, source: Source, views: Sequence[FeatureView], lateness_us: int) -> None:
@@ -86,11 +93,20 @@ class EventIndex:
         entities = {view.key: view.entity for view in views}
         self.columns = tuple(sorted(entities))
         self._encoders = {name: key_encoder(entities[name].dtype, entities[name].name) for name in self.columns}
-        self._tag = crc32("\0".join(self.columns).encode())
+        self._tag = self._tag_of(None)
         self._longest_us = max((window for view in views for window in view.windows), default=0)
         self._lateness_us = lateness_us
         self.retention_us = self._longest_us + lateness_us
         self._content = EventForm(source).sent
+
+    def of_filling(self, filled_us: int | None) -> EventIndex:
+        """Return the same index with the entries that were written since it was filled, at that instant."""
+        index = copy.copy(self)
+        index._tag = self._tag_of(filled_us)  # noqa: SLF001
+        return index
+
+    def _tag_of(self, filled_us: int | None) -> int:
+        return crc32("\0".join([str(filled_us), *self.columns]).encode())
 
     def identities(self, columns: Mapping[str, Column]) -> list[bytes]:
         """Return each row's identity as bytes."""
@@ -105,7 +121,7 @@ class EventIndex:
         return list(map(self._keys.index, identities))
 
     def read(self, stored: bytes | None) -> KnownEvent | None:
-        """Read an entry; ``None`` if there is none, or it is of other key columns than the views' now."""
+        """Read an entry; ``None`` if there is none, or it is of other key columns, or another filling."""
         if stored is None:
             return None
         payload = index_payload(stored)

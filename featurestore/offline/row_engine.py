@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from featurestore.definitions import FeatureView
-from featurestore.offline.row_sql import RowSqlFailed, batch_sql, source_columns
+from featurestore.offline.row_sql import RowSqlFailed, batch_sql, failing_sql, source_columns
 from featurestore.semantics.arrow_column import arrow_type, from_arrow
 from featurestore.semantics.value import Column
 
@@ -69,6 +69,20 @@ class RowEngine:
             return _plain_rows(view, table)
         return self._evaluated(view, table)
 
+    def failing(self, view: FeatureView, table: pa.Table) -> dict[int, str]:
+        """Return the rows that `rows` fails on by themselves, found all at once, and the expression that fails first.
+
+        None of them may be told: an expression that cannot be tried, as it calls ``error``, tells no row.
+        """
+        batch = self._batches.get(view) or self._prepared(view)
+        try:
+            found = batch.failing(self._connection, table)
+        except duckdb.Error:
+            return {}
+        names = {-1: "where", **{i: f"derive {name!r}" for i, name in enumerate(view.columns)}}
+        parts = found.column("__part").to_pylist()
+        return {i: names[part] for i, part in zip(found.column(POSITION).to_pylist(), parts, strict=True)}
+
     def close(self) -> None:
         """Close the engine."""
         self._connection.close()
@@ -121,10 +135,17 @@ class _Batch:
 
     def asked(self, connection: duckdb.DuckDBPyConnection, table: pa.Table) -> pa.Table:
         """Return what the view's query gives for a table."""
+        return self._answer(connection, table, f"EXECUTE {self._name}")
+
+    def failing(self, connection: duckdb.DuckDBPyConnection, table: pa.Table) -> pa.Table:
+        """Return what `failing_sql` gives for a table."""
+        return self._answer(connection, table, failing_sql(self._view, self._name, POSITION))
+
+    def _answer(self, connection: duckdb.DuckDBPyConnection, table: pa.Table, query: str) -> pa.Table:
         positions = pa.array(np.arange(table.num_rows, dtype=np.int64))
         self._table = table.select(self._read).append_column(self.schema.field(POSITION), positions)
         try:
-            return connection.sql(f"EXECUTE {self._name}").to_arrow_table()
+            return connection.sql(query).to_arrow_table()
         finally:
             self._table = self.schema.empty_table()
 

@@ -142,6 +142,25 @@ def batch_sql(view: FeatureView, batch: str, position: str) -> str:
     )
 
 
+def failing_sql(view: FeatureView, batch: str, position: str) -> str:
+    """Return the query of the rows of a relation that `batch_sql` fails on, in the order of its column ``position``.
+
+    Result columns: ``position``, and ``__part``, what fails first: the place of a derived column among the view's
+    columns, or -1 for the condition. A failure is told from a null by the struct around each value, which a value
+    always has and a failure never.
+    """
+    deleted = None if view.source.tombstone is None else quoted(view.source.tombstone)
+    given = row_conditions(view, deleted)
+    condition = "true" if view.where_expression is None else given.pop()
+    parts = [(i, column_sql(view, name)) for i, name in enumerate(view.columns) if name in view.derive]
+    cases = "".join(f" WHEN TRY({{'v': {value}}}) IS NULL THEN {i}" for i, value in parts)
+    met = f"SELECT *, TRY({{'v': {condition}}}) AS __met FROM {batch} WHERE {' AND '.join(given)}"
+    return (
+        f"SELECT * FROM (SELECT {position}, CASE WHEN __met IS NULL THEN -1{cases} END AS __part FROM ({met}) "
+        f"WHERE __met IS NULL OR __met.v) WHERE __part IS NOT NULL ORDER BY {position}"
+    )
+
+
 def source_columns(view: FeatureView, names: Iterable[str]) -> set[str]:
     """Return the source's columns that a view's key, condition and the named columns are made from."""
     used = {view.key, *(() if view.where_expression is None else view.where_expression.columns)}

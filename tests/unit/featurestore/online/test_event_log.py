@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -83,7 +85,7 @@ def test_an_addition_continues_the_log_closes_versions_and_gives_its_stamp(first
 
 def joined(first, second, closed, leave_us):
     """Say the same by Python's own sort; of versions equal in both instants the earlier stored one comes first."""
-    rows = []
+    rows: list[Any] = []
     for log in (first, second):
         values = zip(*[log.columns[name].to_pylist() for name in COLUMNS], strict=True)
         ids = [None] * len(log) if log.ids is None else log.ids.tolist()
@@ -107,7 +109,9 @@ def test_an_addition_alone_two_bases_and_a_closing_of_nothing_are_refused():
 
 def test_strings_that_are_not_utf_8_or_longer_than_the_log_are_refused():
     codec = LogCodec("spending", DIGEST, [("kind", String)])
-    stored = codec.encode(EventLog(*[np.array([1])] * 3, {"kind": column(String, ["abcd"])}), Stamp(1, 1))
+    stored = codec.encode(
+        EventLog(np.array([1]), np.array([1]), np.array([1]), {"kind": column(String, ["abcd"])}), Stamp(1, 1)
+    )
     for good, bad in (
         (b"abcd", b"ab\xffd"),
         (b"\x04" + bytes(7), b"\x09" + bytes(7)),

@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -101,7 +103,7 @@ def test_an_earlier_closing_is_not_made_later_and_one_of_nothing_changes_nothing
 
 def test_versions_without_numbers_are_refused():
     codec = codec_of()
-    plain = EventLog(*[np.array([1])] * 3, {"x": column(Int64, [1])})
+    plain = EventLog(np.array([1]), np.array([1]), np.array([1]), {"x": column(Int64, [1])})
     with pytest.raises(RowFormatError, match=r"'spending'.*unskew backfill"):
         KeyLog.read(codec, codec.encode(plain, Stamp(1, 1)), list)
     with pytest.raises(RowFormatError, match=r"'spending'.*unskew backfill"):
@@ -110,7 +112,8 @@ def test_versions_without_numbers_are_refused():
 
 def test_a_log_from_history_may_have_no_versions():
     codec = codec_of()
-    empty = EventLog(*[np.empty(0, dtype=np.int64)] * 3, {"x": column(Int64, [])})
+    none = np.empty(0, dtype=np.int64)
+    empty = EventLog(none, none, none, {"x": column(Int64, [])})
     assert len(KeyLog.read(codec, codec.encode(empty, Stamp(1, 1)), list).event_log()) == 0
 
 
@@ -184,10 +187,14 @@ def test_tiles_that_no_window_reaches_are_removed():
     assert len(key.parts) < 15
 
 
+def _always(part: bytes | None, suffixes: Sequence[bytes]) -> list[bytes | None]:
+    return [part] * len(suffixes)
+
+
 def test_a_tile_that_is_gone_or_another_is_an_error():
     key = hot_key()
     for part in (None, next(iter(hot_key(600).parts.values()))):
-        read = KeyLog.read(key.codec, key.log, lambda suffixes, part=part: [part] * len(suffixes))
+        read = KeyLog.read(key.codec, key.log, partial(_always, part))
         with pytest.raises(RowFormatError, match=r"'spending'.*tile"):
             read.event_log()
 

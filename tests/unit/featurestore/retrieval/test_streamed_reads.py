@@ -79,13 +79,13 @@ class Shop:
 
 def log_of(rows):
     event_us, available_us, leave_us, numbers, values = zip(*rows, strict=True) if rows else ((),) * 5
-    instants = (np.array(part, dtype=np.int64) for part in (event_us, available_us, leave_us))
+    event, available, leave = (np.array(part, dtype=np.int64) for part in (event_us, available_us, leave_us))
     shops = [None if value is None else f"shop {value}" for value in values]
     columns = {
         "shop_id": column(spending.column_dtype("shop_id"), shops),
         "value": column(spending.column_dtype("value"), list(values)),
     }
-    return EventLog(*instants, columns, np.array(numbers, dtype=np.uint64))
+    return EventLog(event, available, leave, columns, np.array(numbers, dtype=np.uint64))
 
 
 def check(shop, keys, t_us, features=None):

@@ -64,9 +64,10 @@ def _log(rng: random.Random, tame: bool) -> EventLog:
     event = sorted(rng.randrange(40) for _ in range(m))
     available = [at + rng.choice((-3, 0, 0, 1, 15)) for at in event]
     leave = [rng.choice((NEVER_US, NEVER_US, at + rng.randrange(-5, 30))) for at in event]
-    pools = {name: TAME.get(name, pool) if tame else pool for name, (_, pool) in POOLS.items()}
+    pools: dict[str, Any] = {name: TAME.get(name, pool) if tame else pool for name, (_, pool) in POOLS.items()}
     columns = {name: column(dtype, rng.choices(pools[name], k=m)) for name, (dtype, _) in POOLS.items()}
-    return EventLog(*(np.array(part, dtype=np.int64) for part in (event, available, leave)), columns)
+    at_us, available_us, leave_us = (np.array(part, dtype=np.int64) for part in (event, available, leave))
+    return EventLog(at_us, available_us, leave_us, columns)
 
 
 def _same_state(left: AggregateState, right: AggregateState) -> bool:

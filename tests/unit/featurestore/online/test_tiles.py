@@ -41,7 +41,8 @@ def test_sums_beyond_64_bits_are_exact_over_tiles():
     for aggregate in (SUM, STD):
         (state,) = states_at([head], [aggregate], 6)
         merged = summaries.merged(aggregate, state, TilesInside(TileIndex(tiles, 3), np.ones(3, dtype=np.bool_)))
-        assert merged.total is not None and merged.n_valid is not None
+        assert merged.total is not None
+        assert merged.n_valid is not None
         assert int(merged.total[0]) == 3 * sum(nasty) + 7
         assert merged.n_events.tolist() == merged.n_valid.tolist() == [16]
     assert merged.total_squares is not None

@@ -120,10 +120,10 @@ class RowCodec:
         RowFormatError
             If the columns are not those of the view, or a null and its status contradict one another.
         """
+        self._check_types(rows)
         n = len(rows.latest_event_us)
         fixed = np.zeros(n, dtype=self._fixed)
-        self._put_statuses(fixed, rows)
-        tails = self._put_values(fixed, rows, n)
+        tails = self._put_values(fixed, rows, self._put_statuses(fixed, rows))
         fixed["flags"] = rows.has_latest
         fixed["latest_event"] = np.where(rows.has_latest, rows.latest_event_us, 0)
         fixed["valid_from"] = rows.valid_from_us
@@ -196,26 +196,34 @@ class RowCodec:
         statuses.flags.writeable = False
         return statuses
 
-    def _put_statuses(self, fixed: NDArray[Any], rows: FinalisedRows) -> None:
-        if not self.names:
-            return
-        statuses = np.stack(rows.statuses, axis=1)
-        nulls = np.stack([values.nulls for values in rows.columns], axis=1)
-        if (nulls != (statuses != Status.PRESENT)).any() or (statuses > Status.MISSING).any():
-            raise RowFormatError("a value and its status contradict one another", where=f"feature view {self.view!r}")
-        bits = np.stack([statuses == Status.NULL, statuses == Status.MISSING], axis=1)
-        fixed["bitmaps"] = np.packbits(bits, axis=2, bitorder="little").reshape(len(fixed), -1)
-
-    def _put_values(self, fixed: NDArray[Any], rows: FinalisedRows, n: int) -> list[bytes]:
+    def _check_types(self, rows: FinalisedRows) -> None:
         if tuple(values.dtype for values in rows.columns) != self._dtypes:
             raise RowFormatError(
                 f"columns of types {[str(c.dtype) for c in rows.columns]} for features of types "
                 f"{[str(dtype) for dtype in self._dtypes]}",
                 where=f"feature view {self.view!r}",
             )
-        for i, values in enumerate(rows.columns):
-            if values.dtype.name != "string":
-                fixed[f"f{i}"] = np.where(values.nulls, values.dtype.storage.type(0), _one_nan(values))
+
+    def _put_statuses(self, fixed: NDArray[Any], rows: FinalisedRows) -> NDArray[np.bool_]:
+        """Write the bits of null and missing values; return which are null, shape (F, n)."""
+        statuses = np.array(rows.statuses, dtype=np.uint8).reshape(len(self.names), len(fixed))
+        nulls = np.array([values.nulls for values in rows.columns], dtype=np.bool_).reshape(statuses.shape)
+        if not statuses.any() and not nulls.any():
+            return nulls
+        if (nulls != (statuses != Status.PRESENT)).any() or (statuses > Status.MISSING).any():
+            raise RowFormatError("a value and its status contradict one another", where=f"feature view {self.view!r}")
+        bits = np.stack([(statuses == Status.NULL).T, (statuses == Status.MISSING).T], axis=1)
+        fixed["bitmaps"] = np.packbits(bits, axis=2, bitorder="little").reshape(len(fixed), -1)
+        return nulls
+
+    def _put_values(self, fixed: NDArray[Any], rows: FinalisedRows, nulls: NDArray[np.bool_]) -> list[bytes]:
+        n = len(fixed)
+        slots = np.zeros((len(self._dtypes), n), dtype=np.int64)
+        for slot, values, storage in zip(slots, rows.columns, self._stored, strict=True):
+            if storage is not _OBJECT:
+                slot.view(storage)[:: 8 // storage.itemsize] = _one_nan(values)
+        slots[nulls] = 0
+        fixed["slots"] = slots.T
         if not self._texts:
             return [b""] * n
         return self._put_texts(fixed, rows, n)
@@ -344,6 +352,6 @@ def exact_at(row: bytes, t_us: int) -> bool:
 
 
 def _one_nan(values: Column) -> NDArray[Any]:
-    if not values.dtype.floating:
+    if not values.dtype.floating or not (nan := np.isnan(values.values)).any():
         return values.values
-    return np.where(np.isnan(values.values), values.dtype.storage.type(np.nan), values.values)
+    return np.where(nan, values.dtype.storage.type(np.nan), values.values)

@@ -14,6 +14,9 @@ from featurestore.semantics.value import Column, Int64
 
 EXACT_IN_DOUBLE = 2**53
 SAFE_PRODUCT = 2.0**62
+SAFE_SQUARES = 2**62
+_INT64 = np.dtype(np.int64)
+_ONE = np.ones(1, dtype=np.int64)
 
 Finalised = tuple[Column, NDArray[np.uint8]]
 
@@ -24,7 +27,7 @@ def finalise(aggregate: Aggregate, state: AggregateState) -> Finalised:
     A sum of integers that does not fit int64 is null: one key's overflow is no other key's error.
     """
     values = _finalise_values(aggregate, state)
-    if aggregate.kind in COUNTING:
+    if aggregate.kind in COUNTING or not values.nulls.any():
         return values, np.zeros(len(values), dtype=np.uint8)
     statuses = np.where(values.nulls, np.uint8(Status.NULL), np.uint8(Status.PRESENT))
     return values, np.where(state.n_events == 0, np.uint8(Status.MISSING), statuses)
@@ -59,14 +62,15 @@ def apply_ttl(
 
 
 def exact_quotient(numerator: NDArray[Any], denominator: NDArray[Any]) -> NDArray[np.float64]:
-    """Divide integers by positive integers, each quotient rounded once to the nearest double, ties to even.
+    """Divide integers by positive ones, as many or one for all; round each quotient once to a double, ties to even.
 
     Where both fit 53 bits the IEEE 754 division is that already; elsewhere Python's integer division is.
     """
+    if _within(numerator, EXACT_IN_DOUBLE) and _within(denominator, EXACT_IN_DOUBLE):
+        return np.asarray(numerator / denominator)
+    denominator = np.broadcast_to(denominator, numerator.shape)
     exact = (np.abs(numerator) <= EXACT_IN_DOUBLE) & (denominator <= EXACT_IN_DOUBLE)
     exact = exact.astype(np.bool_)
-    if exact.all():
-        return np.asarray(numerator.astype(np.float64) / denominator.astype(np.float64))
     quotient = np.empty(len(numerator), dtype=np.float64)
     quotient[exact] = numerator[exact].astype(np.float64) / denominator[exact].astype(np.float64)
     for row in np.flatnonzero(~exact).tolist():
@@ -103,7 +107,7 @@ def _sum_or_mean(aggregate: Aggregate, state: AggregateState) -> Column:
     if aggregate.output == Int64:
         whole, beyond = _fitting(total)
         return Column(Int64, whole, nulls | beyond)
-    count = np.where(nulls, 1, n_valid) if aggregate.kind is Kind.MEAN else np.ones_like(n_valid)
+    count = np.maximum(n_valid, 1) if aggregate.kind is Kind.MEAN else _ONE
     quotient = exact_quotient(total, _product(count, 10**aggregate.fixed_scale))
     return Column(aggregate.output, _nan_where_unrepresentable(quotient, state), nulls)
 
@@ -122,11 +126,23 @@ def _deviation(aggregate: Aggregate, state: AggregateState) -> Column:
 
 
 def _variance_numerator(count: NDArray[np.int64], total: NDArray[Any], squares: NDArray[Any]) -> NDArray[Any]:
+    if (
+        _within(squares, SAFE_SQUARES)
+        and int(np.maximum.reduce(count)) * int(np.maximum.reduce(squares)) < SAFE_SQUARES
+    ):
+        return np.asarray(count * squares - total * total)  # (Σx)² is at most n Σx²
     large = (count * squares.astype(np.float64) > SAFE_PRODUCT) | (total.astype(np.float64) ** 2 > SAFE_PRODUCT)
     if large.any() or np.object_ in {total.dtype.type, squares.dtype.type}:
         wide, many = total.astype(object), count.astype(object)
         return np.asarray(many * squares.astype(object) - wide * wide)
     return np.asarray(count * squares - total * total)
+
+
+def _within(values: NDArray[Any], bound: int) -> bool:
+    """Tell whether there are int64 values only, at least one, and none beyond a bound in absolute value."""
+    if values.dtype != _INT64 or not len(values):
+        return False
+    return bool(-bound <= np.minimum.reduce(values) and np.maximum.reduce(values) <= bound)
 
 
 def _product(count: NDArray[np.int64], factor: int) -> NDArray[Any]:

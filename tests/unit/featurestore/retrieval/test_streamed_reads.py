@@ -14,6 +14,7 @@ from featurestore.online.event_log import LogLimits
 from featurestore.online.key_log import KeyLog
 from featurestore.online.memory_store import MemoryStore
 from featurestore.online.view_format import ViewFormat
+from featurestore.online.view_reader import QUIET_STEPS
 from featurestore.retrieval.online_features import OnlineFeatures
 from featurestore.semantics.aggregate import EventLog
 from featurestore.semantics.interval import NEVER_US
@@ -166,3 +167,34 @@ def test_a_hot_read_whose_tiles_are_always_replaced_is_given_up():
     with pytest.raises(RowFormatError, match=r"'spending'"):
         asyncio.run(OnlineFeatures(SERVICE).read(reader, {"household": [1]}, shop.a + 90 * HOUR))
     assert reader.fetches < 20
+
+
+def test_a_key_that_stays_as_it_is_is_exact_just_before_and_at_each_of_many_changes():
+    shop, features = Shop(1), OnlineFeatures(SERVICE)
+    shop.commit(1, 30)
+    for at_us in _changes(shop.logs[1].event_log(), shop.a, 1 + 3 * QUIET_STEPS):
+        check(shop, [1], at_us - 1, features)
+        check(shop, [1], at_us, features)
+
+
+def test_the_next_steps_of_keys_are_computed_once_they_are_read_again():
+    shop, features = Shop(2), OnlineFeatures(SERVICE)
+    for key in (1, 2, 3):
+        shop.commit(key, 12)
+    fetched, t_us = [], shop.a
+    changes = sorted({at for key in (1, 2, 3) for at in _changes(shop.logs[key].event_log(), t_us, QUIET_STEPS - 2)})
+    assert len(changes) > QUIET_STEPS
+    for at_us in changes:
+        reader = Racing(shop, set())
+        asyncio.run(features.read(reader, {"household": [1, 2, 3]}, at_us))
+        fetched.append(reader.fetches)
+        check(shop, [1, 2, 3], at_us, features)
+    assert fetched.count(2) <= 6  # of each key the first time, and the first time after that
+
+
+def _changes(log, t_us, count):
+    changes = []
+    while len(changes) < count:
+        t_us = FORM.next_change_us(log, t_us)
+        changes.append(t_us)
+    return changes

@@ -18,7 +18,7 @@ from featurestore.semantics.aggregate import (
 )
 from featurestore.semantics.finalise import finalise
 from featurestore.semantics.interval import NEVER_US
-from featurestore.semantics.log_states import LogBatch, latest_at, next_changes_us, states_at
+from featurestore.semantics.log_states import LogBatch, LogsAt, latest_at, next_changes_us, states_at
 from featurestore.semantics.value import (
     Bool,
     Column,
@@ -125,3 +125,25 @@ def test_strings_that_stand_at_nulls_do_not_matter() -> None:
     for kind in (Kind.MIN, Kind.MAX, Kind.DISTINCT, Kind.LAST):
         aggregate = Aggregate(kind, "kind", String, 9)
         assert _same_state(states_at([log], [aggregate], 3)[0], state_at(log, aggregate, 3))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_instants_after_one_are_the_changes_one_after_the_other(seed: int) -> None:
+    rng = random.Random(seed)
+    batch = LogBatch.of(logs := [_log(rng, True) for _ in range(7)])
+    instants = LogsAt(batch, 20).next_instants_us(WINDOWS, 5)
+    for i, log in enumerate(logs):
+        expected = [20]
+        while len(expected) < 5:
+            expected.append(next_change_us(log, WINDOWS, expected[-1]))
+        assert instants[:, i].tolist() == expected
+
+
+def test_repeated_logs_are_each_seen_at_an_instant_of_its_own() -> None:
+    rng = random.Random(3)
+    batch = LogBatch.of([_log(rng, False) for _ in range(4)])
+    instants = np.array([rng.randrange(60) for _ in range(12)])
+    many = states_at(batch.repeated(3), AGGREGATES, instants)
+    for i in range(3):
+        for one, states in zip(states_at(batch, AGGREGATES, instants[4 * i : 4 * i + 4]), many, strict=True):
+            assert _same_state(one, states.take(np.arange(4 * i, 4 * i + 4)))

@@ -286,7 +286,8 @@ class Committer:
         bases: list[MaterialisationReport] = []
         indexed = 0
         if missing or unindexed:
-            applied = self._without(missing, unindexed=unindexed)
+            self._write(_without(missing, applied, unindexed=unindexed))
+            applied = replace(applied, a_us=self._open().next_instant())
             write = partial(write_base, root=self._root, as_of_us=applied.a_us, retention_us=self._index.retention_us)
             bases = [write(view, self._offline, self._store, rebuild=rebuild) for view in missing]
         if unindexed:
@@ -299,19 +300,6 @@ class Committer:
             self._write(applied)
         self._maker = self._making(applied, self.views)
         return bases, indexed
-
-    def _without(self, missing: Sequence[FeatureView], *, unindexed: bool) -> AppliedRecord:
-        """Note that views and index are about to be written, as of the next instant."""
-        out = short_digests([view.row_digest for view in missing])
-        before = self.applied
-        applied = replace(
-            before,
-            a_us=self._open().next_instant(),
-            views=tuple(digest for digest in before.views if digest not in out),
-            filled_us=None if unindexed else before.filled_us,
-        )
-        self._write(applied)
-        return applied
 
     def _fill_index(self, stamp: Stamp) -> int:
         return fill_index(self.source, self._index, self._offline, self._store, epoch=self._epoch, stamp=stamp)
@@ -338,3 +326,10 @@ class Committer:
     @property
     def _epoch(self) -> int:
         return 0 if self.lease is None else self.lease.epoch
+
+
+def _without(missing: Sequence[FeatureView], applied: AppliedRecord, *, unindexed: bool) -> AppliedRecord:
+    """Return what is left of a record while these views, and the index or not, are being written."""
+    out = short_digests([view.row_digest for view in missing])
+    views = tuple(digest for digest in applied.views if digest not in out)
+    return replace(applied, views=views, filled_us=None if unindexed else applied.filled_us)

@@ -193,7 +193,7 @@ def test_the_next_steps_of_keys_are_computed_once_they_are_read_again():
 
 
 def _changes(log, t_us, count):
-    changes = []
+    changes: list[int] = []
     while len(changes) < count:
         t_us = FORM.next_change_us(log, t_us)
         changes.append(t_us)

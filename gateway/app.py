@@ -49,6 +49,7 @@ from gateway.serving.predict import Predictor
 from gateway.serving.prediction_round import PredictionRound
 from gateway.serving.route_watch import RouteWatch
 from gateway.serving.served_model import ModelLoader
+from gateway.serving.view_watch import ViewWatch
 from gateway.settings import Settings, load_settings
 
 
@@ -83,9 +84,12 @@ class GatewayApp:
             body_limit_bytes=settings.ingestion.body_limit_bytes,
             request_limit_rows=settings.ingestion.request_limit_rows,
         )
-        self._operations = operations(self._predictor, self._measures, self._open_registry, self._ping_store)
+        self._operations = operations(
+            self._predictor, self._measures, self._open_registry, self._ping_store, self._refuse_still
+        )
         self._registry: Registry | None = None
         self._store: OnlineStore | None = None
+        self._views: ViewWatch | None = None
         self.startup_error: UnskewError | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -116,11 +120,15 @@ class GatewayApp:
             self._registry = registry = open_registry(settings.registry.url, settings.registry.artifacts, self._clock)
             stack.callback(registry.close)
             log = self._open_log(stack)
-            loader = ModelLoader(ModelPool(registry.artifacts.load), self._catalog, self._round_opener(reader, log))
+            views = self._views = ViewWatch(store)
+            loader = ModelLoader(
+                ModelPool(registry.artifacts.load), self._catalog, self._round_opener(reader, log, views)
+            )
             watch = RouteWatch(RouteFollower(registry, loader.load), self._predictor, self._measures)
             await asyncio.to_thread(watch.refresh)
-            following = asyncio.create_task(watch.run(settings.gateway.route_poll_interval_ms / 1_000))
-            stack.push_async_callback(_cancelled, following)
+            interval_s = settings.gateway.route_poll_interval_ms / 1_000
+            for looking in (watch.run(interval_s), views.run(interval_s)):
+                stack.push_async_callback(_cancelled, asyncio.create_task(looking))
             stack.push_async_callback(asyncio.to_thread, self.intake.close)
             watching = asyncio.create_task(self.intake.watch_backlogs())
             stack.push_async_callback(_cancelled, watching)
@@ -162,11 +170,14 @@ class GatewayApp:
         self._measures.watch(lambda: _log_readings(log))
         return log
 
-    def _round_opener(self, reader: OnlineReader, log: PredictionLog) -> Callable[[FeatureService], PredictionRound]:
+    def _round_opener(
+        self, reader: OnlineReader, log: PredictionLog, views: ViewWatch
+    ) -> Callable[[FeatureService], PredictionRound]:
         degrade = self._settings.gateway.on_store_error == "degrade"
 
         def open_round(service: FeatureService) -> PredictionRound:
-            fetch = FeatureFetch(service, reader, self._clock, self._measures, degrade=degrade)
+            views.add(service)
+            fetch = FeatureFetch(service, reader, self._clock, self._measures, views, degrade=degrade)
             return PredictionRound(service, fetch, log)
 
         return open_round
@@ -179,6 +190,10 @@ class GatewayApp:
     def _ping_store(self) -> None:
         if self._store is not None:
             self._store.ping()
+
+    def _refuse_still(self, service: FeatureService) -> None:
+        if self._views is not None:
+            self._views.refuse(service)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()

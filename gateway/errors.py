@@ -20,7 +20,8 @@
     │   ├── FeaturesUnreadable       503
     │   ├── NotReady                 503
     │   ├── StreamFailed             503
-    │   └── StoreUnavailable         503
+    │   ├── StoreUnavailable         503
+    │   └── ViewNotFollowed          503
     ├── RegistryError                the registry cannot be opened, read or written
     │   ├── RecordRefused            a model record that cannot stand: no owner, NaN metric, bad name
     │   ├── ModelUnknown             no such model, version or alias
@@ -201,6 +202,14 @@ class StoreUnavailable(RequestError):
     code = "store-unavailable"
     status = 503
     title = "The online store is unavailable"
+
+
+class ViewNotFollowed(RequestError):
+    """The rows of a view lack events that are committed: this gateway has another revision of it than is in force."""
+
+    code = "view-not-followed"
+    status = 503
+    title = "A view does not follow its source's events"
 
 
 class StreamFailed(RequestError):

@@ -96,7 +96,11 @@ def backfill(
 
 
 def _busy(source: str, *, rebuild: bool) -> SourceBusy:
-    running = "stop the program, then run it again" if rebuild else "nothing: a running program writes new views itself"
+    running = (
+        "stop the program, then run it again"
+        if rebuild
+        else "let it be: a running program writes new views and commits what waits itself; or stop it, or raise --wait"
+    )
     return SourceBusy(
         "another program commits its events at present",
         where=f"source {source!r}",

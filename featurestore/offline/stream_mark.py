@@ -65,7 +65,7 @@ def refuse_if_streamed(root: Path, source: Named) -> None:
         f"events of source {source.name!r} come by its stream, opened by {opened_by(root, source)}: an imported file "
         "would take commit numbers from them",
         where=f"source {source.name} in {root}",
-        mend="send the file's rows as events instead: `unskew ingest FILE`",
+        mend=f"send the file's rows as events instead: `unskew ingest {source.name} FILE`",
     )
 
 

@@ -258,7 +258,8 @@ class Unsettled:
             raise NotMaterialised(
                 "the online store holds no completed materialisation of it",
                 where=f"feature view {view.name!r} ({view.row_digest[:16]})",
-                mend="run `unskew materialise`",
+                mend="run `unskew materialise`; of a source that takes events, `unskew backfill`, or wait some seconds "
+                "for the ingest program to write it",
             )
         self._reader.format.rows.check(nobody)
         valid_from, _ = times(nobody)

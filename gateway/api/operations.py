@@ -10,6 +10,7 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
+from featurestore.definitions import FeatureService
 from featurestore.foundation.clock import format_instant
 from featurestore.foundation.errors import OnlineStoreError, UnskewError
 from gateway.api.event_openapi import with_events
@@ -30,6 +31,7 @@ def operations(
     measures: Measures,
     registry: Callable[[], Registry],
     ping_store: Callable[[], None],
+    refuse_still: Callable[[FeatureService], None],
 ) -> FastAPI:
     """Make the application of all routes but those of predictions and events.
 
@@ -39,13 +41,15 @@ def operations(
         Returns the open registry; `NotReady` before it is open.
     ping_store
         Returns if the online store answers, else raises `OnlineStoreError`; may block.
+    refuse_still
+        Raises `ViewNotFollowed` if a view of a service lacks commits of its source.
     """
     app = FastAPI(
         title="unskew",
         version=version("unskew"),
         summary="A prediction gateway over a feature store that cannot disagree with training",
     )
-    _add_health(app, predictor, measures, ping_store)
+    _add_health(app, predictor, measures, ping_store, refuse_still)
     _add_registry(app, predictor, registry)
     _add_errors(app)
     made = app.openapi
@@ -53,7 +57,13 @@ def operations(
     return app
 
 
-def _add_health(app: FastAPI, predictor: Predictor, measures: Measures, ping_store: Callable[[], None]) -> None:
+def _add_health(
+    app: FastAPI,
+    predictor: Predictor,
+    measures: Measures,
+    ping_store: Callable[[], None],
+    refuse_still: Callable[[FeatureService], None],
+) -> None:
     @app.get("/livez", tags=["health"], summary="The process runs")
     async def livez() -> Response:
         return _json({"live": True})
@@ -61,6 +71,8 @@ def _add_health(app: FastAPI, predictor: Predictor, measures: Measures, ping_sto
     @app.get("/readyz", tags=["health"], summary="Models are loaded, and what the online store says")
     def readyz() -> Response:
         _refuse_unready(predictor)
+        for service in [served.service for each in predictor.endpoints.values() for served in each.live.models]:
+            refuse_still(service)
         revisions = {model: each.live.route.revision for model, each in sorted(predictor.endpoints.items())}
         told = {"ready": True, "route_revisions": revisions, "online_store": _store_says(ping_store)}
         return _json({**told, "stale": _stale(predictor)})

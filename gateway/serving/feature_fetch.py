@@ -22,6 +22,7 @@ from gateway.errors import FeaturesUnreadable, StoreUnavailable
 from gateway.observability.metrics import FETCH_ERRORS, FETCH_SECONDS, FETCHED_ROWS, FETCHES, Measures
 from gateway.serving.ask import Rows
 from gateway.serving.request import join_keys
+from gateway.serving.view_watch import ViewWatch
 
 
 @dataclass(frozen=True)
@@ -73,14 +74,24 @@ class FeatureFetch:
 
     Parameters
     ----------
+    views
+        Watches the views of the service.
     degrade
         Whether a store that does not answer gives rows without features, instead of `StoreUnavailable`.
     """
 
     def __init__(
-        self, service: FeatureService, reader: OnlineReader, clock: Clock, measures: Measures, *, degrade: bool
+        self,
+        service: FeatureService,
+        reader: OnlineReader,
+        clock: Clock,
+        measures: Measures,
+        views: ViewWatch,
+        *,
+        degrade: bool,
     ) -> None:
         self._service = service
+        self._views = views
         self._online = OnlineFeatures(service)
         self._reader = reader
         self._clock = clock
@@ -101,11 +112,14 @@ class FeatureFetch:
 
         Raises
         ------
+        ViewNotFollowed
+            If the rows of a view lack commits; answers are not degraded for it.
         StoreUnavailable
             If the store does not answer, and answers are not to be degraded.
         FeaturesUnreadable
             If it answers, but not with the exact values of each row.
         """
+        self._views.refuse(self._service)
         by_entity = {name: [row[at] for row in keys] for name, (at, _) in self._entities.items()}
         columns = {name: column(self._entities[name][1].dtype, values) for name, values in by_entity.items()}
         requests = {

@@ -71,13 +71,15 @@ class ModelLoader:
             raise ModelLoadError(
                 f"feature service {record.service}, which it reads, is not defined{hint}",
                 where=where,
-                mend="define it again as it was, or promote a version trained on present definitions",
+                mend="restart the gateway, if it was defined since it started; else define it again as it was, or "
+                "promote a version trained on present definitions",
             )
         if service.digest != record.service_digest:
             raise ModelLoadError(
                 f"it was trained on another revision of feature service {record.service}: "
                 f"{record.service_digest[:12]}, and {service.digest[:12]} is defined now",
                 where=where,
-                mend=f"run `unskew train` on the present definitions, or restore those of {record.service_digest[:12]}",
+                mend="restart the gateway, if definitions were applied since it started; else run `unskew train` on "
+                f"the present definitions, or restore those of {record.service_digest[:12]}",
             )
         return service

@@ -59,7 +59,10 @@ def materialise(
         if report.skipped_newer:
             screen.say(f"{report.view}: {report.skipped_newer:,} rows were left alone, as the store has newer ones")
     for name in left_out:
-        screen.say(f"{name} was left out: the ingest program keeps it current ([bold]unskew stream status[/])")
+        screen.say(
+            f"{name} was left out: the ingest program keeps it current ([bold]unskew stream status[/]); in another "
+            "online store than before, begin with [bold]unskew backfill --rebuild[/]"
+        )
 
 
 def run(project: Project, view: FeatureView, as_of_us: int, *, quiet: bool, rebuild: bool) -> MaterialisationReport:

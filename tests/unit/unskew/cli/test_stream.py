@@ -1,6 +1,7 @@
 """`unskew stream` and `unskew backfill`, and what other commands say of a source that takes events."""
 
 import json
+from decimal import Decimal
 
 import pytest
 
@@ -17,7 +18,7 @@ def order(ready, tmp_path):
     def send(number, customer=7, amount="12.50", timestamp="2024-06-28T10:00:00Z"):
         path = tmp_path / f"{number}.csv"
         path.write_text(f"{HEADER}\n{number},{customer},{timestamp},{amount},app\n")
-        return ready("ingest", "orders", path).json()
+        return ready("ingest", "orders", path, "--again").json()
 
     return send
 
@@ -48,7 +49,23 @@ def test_an_event_sent_again_changes_nothing(ready, order):
     order(900001)
     order(900001)
     ready("backfill").json()
-    assert (state(ready)["rows"], state(ready)["duplicates"]) == (1, 1)
+    assert (state(ready)["rows"], state(ready)["duplicates"], state(ready)["failed"]) == (1, 1, 0)
+    assert all(name in ready.plainly("stream", "status").out for name in ("duplicates", "failed"))
+
+
+def test_an_older_version_sent_again_is_a_newer_one(ready, order):
+    """What `unskew ingest` of a file that was sent before would do, and replaying an old dead letter does."""
+    for amount in ("12.50", "99.00", "12.50"):
+        order(900001, amount=amount)
+    ready("backfill").json()
+    assert (state(ready)["rows"], state(ready)["duplicates"]) == (3, 0)
+    a_second_later = ("--as-of", "2024-07-01T00:00:01Z")
+    told = ready("features", "next_week_amount_inputs", "--key", "customer_id=7", *a_second_later).json()
+    once = told["features"][f"{VIEW}.amount_sum_28d"]["value"]
+    order(900001, amount="99.00")
+    ready("backfill").json()
+    told = ready("features", "next_week_amount_inputs", "--key", "customer_id=7", *a_second_later).json()
+    assert Decimal(told["features"][f"{VIEW}.amount_sum_28d"]["value"]) - Decimal(once) == Decimal("86.50")
 
 
 def test_values_after_an_event_are_those_that_count_it(ready, order):
@@ -74,7 +91,9 @@ def test_files_and_runs_that_would_disturb_a_stream_are_refused_or_left_out(read
     refused = ready("materialise", VIEW).error()
     assert (refused["error"], "unskew backfill" in refused["mend"]) == ("view-streamed", True)
     assert ready("materialise").json() == {"views": [], "streamed": [VIEW]}
-    assert "unskew stream status" in ready.plainly("materialise").err
+    told = ready.plainly("materialise").err
+    assert "unskew stream status" in told
+    assert "unskew backfill --rebuild" in told
 
 
 def test_doctor_tells_of_events_that_nobody_commits(ready, order):
@@ -107,3 +126,22 @@ def test_doctor_tells_of_a_redis_that_may_lose_acknowledged_events(ready, order,
     notes = [each for each in found(ready, "streams") if each["state"] == "note"]
     assert len(notes) == 1
     assert "append" in notes[0]["detail"]
+
+
+def test_doctor_tells_of_a_view_as_defined_now_that_lacks_commits(ready, order):
+    """A feature is added to a view, and no program has written the new revision yet."""
+
+    def looked():
+        (view,) = found(ready, "materialised")
+        return view["state"], "unskew backfill" in (view["mend"] or "")
+
+    former, present = 'Count(over="7d")', 'Count(over="7d"), Count(over="8d")'
+    ready("backfill").json()
+    ready.edit("features.py", former, present)
+    ready("apply").json()
+    assert looked() == ("note", True)
+    ready("backfill").json()
+    assert looked() == ("ok", False)
+    ready.edit("features.py", present, former)
+    ready("apply", "--allow-breaking").json()
+    assert looked() == ("fail", True)

@@ -248,6 +248,8 @@ class LogCodec:
 
     def chunks(self, stored: bytes) -> list[bytes]:
         """Return the chunks, each of them whole; the first may be an index of tiles."""
+        if self._is_whole(stored, LOG):
+            return [stored]
         at = 0
         chunks: list[bytes] = []
         while at < len(stored) or not chunks:

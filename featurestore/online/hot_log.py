@@ -24,7 +24,7 @@ from featurestore.online.tiles import (
 from featurestore.online.versions import EVENT, LEAVE, Versions, Words, joined
 from featurestore.semantics.aggregate import AggregateState
 from featurestore.semantics.interval import NEVER_US
-from featurestore.semantics.log_states import LogsAt
+from featurestore.semantics.log_states import LogBatch, LogsAt
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class HotLog:
         """Return what the log comes to, given the raw versions of the tiles of `needed_at`, by tile."""
         codec, tiles = self._codec, sorted(raw)
         versions = joined([*(raw[tile] for tile in tiles), self._head]).in_order()
-        at = LogsAt([codec.layout.unpack(versions)], t_us)
+        at = LogsAt(LogBatch(codec.layout.unpack(versions), np.array([0, len(versions)])), t_us)
         words, rest = self.index.words, self.index.outside(tiles)
         soonest_us = int(at.next_changes_us(codec.windows_us)[0])
         inside: dict[int | None, NDArray[np.bool_]] = {None: np.zeros(len(self.index), dtype=np.bool_)}

@@ -144,7 +144,7 @@ class ViewFormat:
         at = LogsAt(logs, t_us)
         states = [at.state(feature.aggregate) for feature in self.view.features]
         seen = SeenLog(states, *at.latest(), at.next_changes_us(self.view.windows))
-        return self._finalised(seen, np.broadcast_to(np.asarray(t_us, dtype=np.int64), len(logs)))
+        return self._finalised(seen, np.full(len(logs), t_us, dtype=np.int64))
 
     def _finalised(self, seen: SeenLog, valid_from_us: NDArray[np.int64]) -> FinalisedRows:
         finalised = [

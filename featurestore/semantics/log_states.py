@@ -192,27 +192,29 @@ class LogsAt:
         return inside.without(nulls) if nulls.any() else inside
 
     def _summed(self, aggregate: Aggregate, inside: _Selection, valid: _Selection) -> AggregateState:
-        integers, wrong = self._once(
+        integers, wrong, largest = self._once(
             ("fixed", aggregate.column, aggregate.fixed_scale), lambda: self._fixed_point(aggregate)
         )
         of = (aggregate.window_us, aggregate.column, aggregate.fixed_scale)
         squares = None
         if aggregate.kind is Kind.STD:
-            squares = self._once(("squares", of), lambda: valid.total_squares(integers))
+            squares = self._once(("squares", of), lambda: valid.total(integers, largest, 2))
         return AggregateState(
             inside.counts,
             valid.counts,
-            total=self._once(("total", of), lambda: valid.total(integers)),
+            total=self._once(("total", of), lambda: valid.total(integers, largest)),
             total_squares=squares,
-            n_unrepresentable=None if wrong is None else self._once(("wrong", of), lambda: valid.total(wrong)),
+            n_unrepresentable=None if wrong is None else self._once(("wrong", of), lambda: valid.total(wrong, 1)),
         )
 
-    def _fixed_point(self, aggregate: Aggregate) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
-        values = self._log.columns[str(aggregate.column)].values
-        if aggregate.input is None or not aggregate.input.floating:
-            return values, None
-        integers, wrong = fixed_point(values, aggregate.fixed_scale)
-        return integers, wrong.astype(np.int64)
+    def _fixed_point(self, aggregate: Aggregate) -> tuple[NDArray[np.int64], NDArray[np.int64] | None, int]:
+        """Return all versions' integers, which have none, and the largest in absolute value, seen or not."""
+        integers, wrong = self._log.columns[str(aggregate.column)].values, None
+        if aggregate.input is not None and aggregate.input.floating:
+            integers, unfit = fixed_point(integers, aggregate.fixed_scale)
+            wrong = unfit.astype(np.int64)
+        largest = max(-int(integers.min()), int(integers.max())) if len(integers) else 0
+        return integers, wrong, largest
 
     def _distinct(self, aggregate: Aggregate, valid: _Selection) -> NDArray[np.int64]:
         codes = self._once(("codes", aggregate.column), lambda: _codes(self._log.columns[str(aggregate.column)]))
@@ -274,18 +276,14 @@ class _Selection:
             result[self._held] = by.reduceat(picked, self._bounds[self._held])
         return result
 
-    def total(self, integers: NDArray[np.int64]) -> NDArray[Any]:
-        """Return each log's exact sum: int64 if all fit, else objects."""
-        return self._exact_total(self.pick(integers), 1)
+    def total(self, integers: NDArray[np.int64], largest: int, power: int = 1) -> NDArray[Any]:
+        """Return each log's exact sum of powers: int64 if all fit, else objects.
 
-    def total_squares(self, integers: NDArray[np.int64]) -> NDArray[Any]:
-        """Return each log's exact sum of squares, likewise."""
-        return self._exact_total(self.pick(integers), 2)
-
-    def _exact_total(self, picked: NDArray[np.int64], power: int) -> NDArray[Any]:
-        largest = max(-int(picked.min()), int(picked.max())) if len(picked) else 0
+        ``largest`` is what no integer, of these or of others, exceeds in absolute value.
+        """
+        picked = self.pick(integers)
         if largest**power * int(self.counts.max(initial=0)) < SAFE_SUM:
-            return self.reduced(np.add, picked**power if power > 1 else picked, 0)
+            return self.reduced(np.add, picked * picked if power > 1 else picked, 0)
         exact = self.reduced(np.add, picked.astype(np.object_) ** power, 0)
         fitting = all(-(2**63) <= value < 2**63 for value in exact.tolist())
         return exact.astype(np.int64) if fitting else exact

@@ -58,7 +58,9 @@ from featurestore.ingestion.stream.base import BEGINNING, EventStream, Lease
 from featurestore.ingestion.stream_input import last_stream_input
 from featurestore.ingestion.view_writer import ViewWriter
 from featurestore.materialisation.materialise import MaterialisationReport
+from featurestore.offline import snapshot
 from featurestore.offline.base import OfflineStore
+from featurestore.offline.commit_files import check_reading
 from featurestore.offline.stream_mark import open_stream_mark
 from featurestore.online.base import CommitWrite, OnlineStore
 from featurestore.online.envelope import Stamp
@@ -157,9 +159,15 @@ class Committer:
         Returns
         -------
         ``None`` while another holds the source's lease: nothing was done.
+
+        Raises
+        ------
+        ImportRefused
+            If history has the source with another identity, event timestamp, or type of a column.
         """
         if not self._take_over():
             return None
+        check_reading(self.source, snapshot.latest(self._root, self.source))
         open_stream_mark(self._root, self.source, by=self._settings.owner)
         redone, flushed = self._recover(give_up=rebuild)
         bases, indexed = self._start(rebuild=rebuild)

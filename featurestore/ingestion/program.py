@@ -3,6 +3,9 @@
 A thread per source waits for the source's first event, then for its lease, and commits until it is told to stop, loses
 the lease, or an error ends that attempt: after a pause, which grows from a tenth of a second to five seconds, it begins
 again from what the stores hold. So a Redis that restarts, or a disk that is full for a while, costs time and no event.
+
+New definitions are taken up while it runs, and what it followed before it goes on following until it ends: a view that
+was changed has rows of its own, and whoever serves reads the former ones until it is started again with the new ones.
 """
 
 from __future__ import annotations
@@ -10,26 +13,32 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event
 from time import monotonic
 
 from featurestore.definitions import FeatureView, Source
-from featurestore.foundation.clock import Clock
+from featurestore.foundation.clock import SECOND, Clock, format_instant
 from featurestore.foundation.errors import UnskewError
 from featurestore.ingestion.committer import Committer, OpeningReport
 from featurestore.ingestion.dead_letter import DeadLetters
+from featurestore.ingestion.errors import CommitterOvertaken
 from featurestore.ingestion.heartbeat import HEARTBEAT_S, Heartbeat, remove_heartbeat, write_heartbeat
 from featurestore.ingestion.settings import IngestSettings
 from featurestore.ingestion.stream.base import BEGINNING, EventStream
 from featurestore.offline.base import OfflineStore
 from featurestore.online.base import OnlineStore
+from featurestore.online.errors import OwnershipLost
 
 WAIT_S = 0.5
 """How long a thread waits for events before it looks whether it is to stop."""
 RELOAD_S = 5.0
 """Time between two looks at the definitions in force, seconds."""
+PLACE_S = 0.02
+"""Time between two looks at a thread that is to end before another takes its source, seconds."""
+AHEAD_US = 60 * SECOND
+"""By how much an instant that commits are stamped with may be ahead of the clock before it is told."""
 DRAIN_S = 10.0
 """How long a program that is told to stop goes on committing what waits, seconds."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
@@ -47,6 +56,13 @@ class StreamedSource:
     def meaning(self) -> tuple[object, ...]:
         """What a committer of it is made of: as long as this stands, it need not be made anew."""
         return (str(self.source.describe()), *(view.row_digest for view in self.views))
+
+    def following(self, former: StreamedSource | None) -> StreamedSource:
+        """Return it with the views that were followed before and that its events, as they are now, can be read for."""
+        if former is None or not _reads_as(self.source, former.source):
+            return self
+        digests = {view.row_digest for view in self.views}
+        return replace(self, views=(*self.views, *(each for each in former.views if each.row_digest not in digests)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +121,7 @@ class IngestProgram:
 
     def __init__(self, load: Callable[[], Sequence[StreamedSource]], means: Means) -> None:
         self._load, self._means = load, means
+        self._wanted: dict[str, StreamedSource] = {}
         self._workers: dict[str, _Worker] = {}
         self._ended: list[Future[None]] = []
 
@@ -131,31 +148,40 @@ class IngestProgram:
         look_at = monotonic()
         while True:
             if monotonic() >= look_at:
-                self._reload(pool)
+                self._reload()
                 look_at = monotonic() + RELOAD_S
+            ending = self._place(pool)
             for worker in self._workers.values():
                 worker.keep_lease()
             if any(worker.broken for worker in self._workers.values()):
                 return
-            if stop.wait(min(self._means.settings.lease_ttl_s / 3, RELOAD_S)):
+            if stop.wait(PLACE_S if ending else min(self._means.settings.lease_ttl_s / 3, RELOAD_S)):
                 return
 
-    def _reload(self, pool: ThreadPoolExecutor) -> None:
+    def _reload(self) -> None:
         try:
-            wanted = {each.source.name: each for each in self._load()}
+            loaded = self._load()
         except UnskewError as error:
             self._means.tell(Happening("failed", "", f"the definitions cannot be loaded: {error}"))
             return
-        for name, worker in list(self._workers.items()):
-            if name not in wanted or worker.streamed.meaning != wanted[name].meaning:
+        self._wanted |= {each.source.name: each.following(self._wanted.get(each.source.name)) for each in loaded}
+
+    def _place(self, pool: ThreadPoolExecutor) -> bool:
+        """Have a thread for each source; return whether one has to end first."""
+        ending = False
+        for name, streamed in self._wanted.items():
+            worker = self._workers.get(name)
+            if worker is not None and worker.streamed.meaning != streamed.meaning:
                 worker.stop.set()
-                if worker.future is not None and worker.future.done():
-                    self._ended.append(worker.future)
-                    del self._workers[name]
-        for name, streamed in wanted.items():
-            if name not in self._workers:
+                if worker.future is None or not worker.future.done():
+                    ending = True
+                    continue
+                self._ended.append(worker.future)
+                worker = None
+            if worker is None:
                 worker = self._workers[name] = _Worker(streamed, self._means)
                 worker.future = pool.submit(worker.run)
+        return ending
 
 
 class _Worker:
@@ -186,7 +212,9 @@ class _Worker:
                 self._serve()
             except UnskewError as error:
                 self._means.tell(Happening("failed", self._name, str(error)))
-                if self._since_us:
+                if self._since_us and not (
+                    self._lost.is_set() or isinstance(error, OwnershipLost | CommitterOvertaken)
+                ):
                     self._beat(error=str(error))
                 pause_s = FIRST_PAUSE_S if monotonic() - began > LONGEST_PAUSE_S else min(2 * pause_s, LONGEST_PAUSE_S)
                 self.stop.wait(pause_s)
@@ -276,8 +304,9 @@ class _Worker:
         beat = Heartbeat(self._name, owner, self._since_us, now_us, error=error)
         if committer is not None:
             applied = committer.applied
+            told = error or _ahead_text(applied.a_us, now_us)
             beat = Heartbeat(
-                self._name, owner, self._since_us, now_us, applied.s, applied.a_us, committer.flushed_s, error
+                self._name, owner, self._since_us, now_us, applied.s, applied.a_us, committer.flushed_s, told
             )
         with suppress(UnskewError):
             write_heartbeat(self._means.store, beat)
@@ -287,3 +316,19 @@ def _opening_text(report: OpeningReport) -> str:
     views = ", ".join(base.view for base in report.bases) or "none"
     redone = "a half-made commit was made whole; " if report.redone else ""
     return f"{redone}{report.flushed} commits went to history; views written from history: {views}"
+
+
+def _ahead_text(a_us: int, now_us: int) -> str:
+    """Say that commits are stamped with instants to come, as no commit is stamped before an earlier one."""
+    if a_us - now_us < AHEAD_US:
+        return ""
+    return (
+        f"commits are stamped {format_instant(a_us)} and later, as one was by a clock that was ahead: "
+        "what they hold is seen from then on (see `A clock that was ahead` in docs/operations.md)"
+    )
+
+
+def _reads_as(source: Source, former: Source) -> bool:
+    """Return whether events of a source have all that a former definition of it says, and mean it."""
+    now, then = ((each.identity, each.event_timestamp, each.tombstone, each.available_at) for each in (source, former))
+    return now == then and former.schema.items() <= source.schema.items()

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pyarrow.parquet as pq
 import pytest
 
-from featurestore.definitions import Count, FeatureView, Last, Sum
+from featurestore.definitions import Count, FeatureView, Int64, Last, Sum
 from featurestore.foundation.clock import DAY, HOUR, SECOND, FixedClock
+from featurestore.foundation.errors import ImportRefused
 from featurestore.ingestion.errors import HistoryBehind
 from featurestore.offline import snapshot
 from featurestore.offline.event_import import import_file
@@ -158,6 +159,19 @@ def test_after_a_rebuild_with_another_stream_lost_events_can_be_sent_again(strea
         take(stream, committer, (2, 7, "south", T0, 10), (1, 7, "north", T0, 100))
         assert (stream.read(7)["value_sum_1d"], committer.applied.duplicates) == (1.1, 1)
     stream.stream.close()
+
+
+def test_a_source_whose_columns_are_of_other_types_than_in_history_is_refused(stream):
+    with closing(stream.opened()) as committer:
+        take(stream, committer, (1, 7, "north", T0, 100))
+        committer.flush()
+    stream.source = replace(baskets, schema={**baskets.schema, "shop_id": Int64})
+    stream.views = (FeatureView("sums", household, stream.source, [Sum("value", "1d")]),)
+    with closing(stream.committer()) as committer, pytest.raises(ImportRefused, match="column shop_id was string"):
+        committer.open()
+    stream.source, stream.views = baskets, (spending, trade)
+    with closing(stream.opened()) as committer:
+        assert committer.applied.s == 1
 
 
 class Breaking:

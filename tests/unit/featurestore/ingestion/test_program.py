@@ -2,24 +2,25 @@
 
 import time
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event, Thread
 from typing import Any
 
 import pytest
 
-from featurestore.definitions import FeatureView, Sum
+from featurestore.definitions import Count, FeatureView, Int64, String, Sum
+from featurestore.foundation.clock import DAY
 from featurestore.foundation.errors import CatalogError
 from featurestore.ingestion import program as program_module
 from featurestore.ingestion.backfill import backfill
 from featurestore.ingestion.commit_record import read_status
-from featurestore.ingestion.errors import SourceBusy
+from featurestore.ingestion.errors import CommitterOvertaken, SourceBusy
 from featurestore.ingestion.heartbeat import read_heartbeats
 from featurestore.ingestion.program import Happening, IngestProgram, Means, streamed_sources
 from featurestore.ingestion.settings import IngestSettings
 from featurestore.ingestion.stream.open_stream import open_stream
 from featurestore.offline.stream_mark import is_streamed
-from featurestore.online.errors import OnlineStoreUnavailable
+from featurestore.online.errors import OnlineStoreUnavailable, OwnershipLost
 from tests.unit.featurestore.ingestion.baskets_stream import T0
 from tests.unit.featurestore.retrieval.household import baskets, household, members, profile, spending, trade
 
@@ -118,6 +119,90 @@ def test_new_definitions_are_taken_up(stream, monkeypatch):
         assert stream.read(7, view=late)["value_sum_1d"] == 2.0
 
 
+def test_what_was_followed_is_followed_until_the_end(stream, monkeypatch):
+    """A view that is changed has rows of its own; who reads the former ones has all events too, until it ends."""
+    former = FeatureView("sums", household, baskets, [Sum("value", "1d")])
+    widened = replace(baskets, schema={**baskets.schema, "coupon": String})
+    changed = FeatureView("sums", household, widened, [Sum("value", "1d"), Count(over="1d")])
+    with running(stream, monkeypatch) as program:
+        program.load = streamed_sources([baskets], [former])
+        stream.send((1, 7, "north", T0, 100))
+        soon(lambda: committed(stream).s == 1)
+        program.load = streamed_sources([widened], [changed])
+        soon(lambda: program.kinds().count(("opened", "baskets")) == 2)
+        program.load = []
+        stream.send((2, 7, "north", T0, 100))
+        soon(lambda: committed(stream).s == 2)
+        assert stream.read(7, view=former)["value_sum_1d"] == 2.0
+        assert stream.read(7, view=changed)["count_1d"] == 2
+    stream.source, stream.views = widened, (changed,)
+    with closing(stream.opened()) as committer:
+        assert len(committer.applied.views) == 1, "the next program begins with what is in force"
+
+
+def test_a_source_that_reads_otherwise_now_drops_what_read_it_before():
+    (former,) = streamed_sources([baskets], [spending, trade])
+    named = replace(baskets, schema={**baskets.schema, "value": Int64})
+    (now,) = streamed_sources([named], [FeatureView("sums", household, named, [Sum("value", "1d")])])
+    assert [view.name for view in now.following(former).views] == ["sums"]
+    assert [view.name for view in streamed_sources([baskets], [trade])[0].following(former).views] == [
+        "trade",
+        "spending",
+    ]
+
+
+def test_new_definitions_take_over_as_soon_as_the_former_ones_have_ended(stream, monkeypatch):
+    late = FeatureView("late", household, baskets, [Sum("value", "1d")])
+    with running(stream, monkeypatch) as program:
+        monkeypatch.setattr(program_module, "RELOAD_S", 1.0)
+        stream.send((1, 7, "north", T0, 100))
+        soon(lambda: committed(stream).s == 1)
+        program.load = streamed_sources([baskets], [spending, trade, late])
+        soon(lambda: program.kinds()[-1] == ("closed", "baskets"))
+        began = time.monotonic()
+        soon(lambda: program.kinds()[-1] == ("opened", "baskets"))
+        assert time.monotonic() - began < 0.9, "it did not wait for the next look at the definitions"
+
+
+@pytest.mark.parametrize("error", [OwnershipLost("baskets", 1, "here"), CommitterOvertaken("it", where="here")])
+def test_one_that_lost_its_source_leaves_the_heartbeat_to_the_next_owner(stream, monkeypatch, error):
+    lost = Event()
+
+    class Losing:
+        def __init__(self, inner):
+            self.inner = inner
+
+        def __getattr__(self, name):
+            return getattr(self.inner, name)
+
+        def apply(self, write):
+            if write.changes and not lost.is_set():
+                lost.set()
+                raise error
+            return self.inner.apply(write)
+
+    stream.store = Losing(stream.store)
+    with running(stream, monkeypatch) as program:
+        beats = []
+        monkeypatch.setattr(program_module, "write_heartbeat", lambda _, beat: beats.append(beat))
+        stream.send((1, 7, "north", T0, 100))
+        soon(lambda: committed(stream).s == 1)
+        assert ("failed", "baskets") in program.kinds()
+        assert [beat.error for beat in beats if beat.error] == []
+
+
+def test_a_stamp_that_is_ahead_of_the_clock_is_told(stream, monkeypatch):
+    with closing(stream.opened()) as committer:
+        stream.clock.set(T0 + DAY)
+        stream.send((1, 7, "north", T0, 100))
+        committer.step(0.0)
+    stream.clock.set(T0)
+    with running(stream, monkeypatch):
+        soon(lambda: read_heartbeats(stream.store, ["baskets"]))
+        (beat,) = read_heartbeats(stream.store, ["baskets"])
+        assert "by a clock that was ahead" in beat.error
+
+
 def test_two_programs_share_a_source_and_one_takes_over(stream, monkeypatch):
     with running(stream, monkeypatch) as second:
         with running(stream, monkeypatch) as first:
@@ -169,7 +254,7 @@ def test_backfill_commits_what_waits_and_leaves_all_in_history(stream):
 
 def test_backfill_of_a_source_that_a_program_has_is_refused(stream):
     with closing(stream.opened()):
-        with pytest.raises(SourceBusy, match="a running program writes new views itself"):
+        with pytest.raises(SourceBusy, match="a running program writes new views"):
             backfill(stream.committer())
         with pytest.raises(SourceBusy, match="stop the program"):
             backfill(stream.committer(), rebuild=True, patience_s=0.3)

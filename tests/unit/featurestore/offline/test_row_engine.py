@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from featurestore.definitions import Count, Delay, Derived, Entity, EventSource, FeatureView, Last, Sum
 from featurestore.foundation.clock import FixedClock
+from featurestore.offline import row_engine
 from featurestore.offline.duckdb_store import open_offline_store
 from featurestore.offline.event_import import import_file
 from featurestore.offline.row_engine import RowEngine
@@ -103,14 +104,14 @@ def test_a_batch_has_the_rows_that_history_has(rows, condition, names):
         assert identical(found.columns[name], stored.columns[name].take(order)).all(), name
 
 
-def failing() -> FeatureView:
+def failing(number: str = "CAST(text AS BIGINT)") -> FeatureView:
     return FeatureView(
         "strict",
         ENTITY,
         SOURCE,
         [Sum("number", over="1d")],
         where="CAST(text AS BIGINT) > 0",
-        derive={"number": Derived("CAST(text AS BIGINT)", Int64)},
+        derive={"number": Derived(number, Int64)},
     )
 
 
@@ -123,6 +124,44 @@ def test_a_row_that_an_expression_fails_on_is_told():
         with pytest.raises(RowSqlFailed, match="FeatureView strict over source things: the rows cannot be computed"):
             engine.rows(failing(), batch([row(1, "5"), row(2, "five")]))
         assert engine.rows(failing(), batch([row(1, "5")])).columns["number"].to_pylist() == [5]
+
+
+NUMBER = "derive 'number'"
+TRIED = [
+    (row(0, "5"), ""),
+    (row(1, "five"), "where"),
+    (row(2, None), ""),
+    (row(3, "1"), NUMBER),
+    (row(4, "-9"), ""),
+    (row(5, "five", None), ""),
+    (row(6, "five", gone=True), ""),
+    (row(7, ""), "where"),
+]
+
+
+def test_rows_that_fail_by_themselves_are_found_all_at_once():
+    """What is null does not fail, and what the condition leaves out is not asked for derived columns."""
+    view = failing("CAST(CASE WHEN id = 3 THEN 'x' ELSE text END AS BIGINT)")
+    table = batch([each for each, _ in TRIED])
+    with closing(RowEngine()) as engine:
+        assert engine.failing(view, table) == {i: part for i, (_, part) in enumerate(TRIED) if part}
+        alone = [i for i in range(len(table)) if fails(engine, view, table.slice(i, 1))]
+        assert list(engine.failing(view, table)) == alone
+        assert engine.failing(view, table.slice(0, 0)) == {}
+
+
+def test_where_the_engine_cannot_try_an_expression_no_row_is_told(monkeypatch):
+    monkeypatch.setattr(row_engine, "failing_sql", lambda *_: "SELECT TRY(random())")
+    with closing(RowEngine()) as engine:
+        assert engine.failing(failing(), batch([row(1, "five")])) == {}
+
+
+def fails(engine: RowEngine, view: FeatureView, table: pa.Table) -> bool:
+    try:
+        engine.rows(view, table)
+    except RowSqlFailed:
+        return True
+    return False
 
 
 @pytest.mark.parametrize("harmless", [{"key": None}, {"gone": True}], ids=["no key", "tombstone"])

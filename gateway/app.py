@@ -139,7 +139,7 @@ class GatewayApp:
     def _make_intake(self) -> EventIntake:
         section = self._settings.ingestion
         return EventIntake(
-            {name: EventForm(source) for name, source in self._catalog.sources.items()},
+            {name: EventForm(source, self._catalog.view_keys(name)) for name, source in self._catalog.sources.items()},
             self._open_stream,
             DeadLetters(section.dead_letters, self._clock),
             self._measures,

@@ -79,6 +79,10 @@ class Catalog:
         """Return a label by name, or raise `CatalogError` naming the nearest."""
         return _found("label", name, self.labels)
 
+    def view_keys(self, source: str) -> frozenset[str]:
+        """Return the columns that hold the keys of the views over a source."""
+        return frozenset(view.key for view in self.views.values() if view.source.name == source)
+
     def describe(self) -> dict[str, Any]:
         """Return the set as plain data: each definition with its digest, referring to others by name.
 

@@ -11,7 +11,7 @@ infinities as texts). It says its own layout, so that events which wait while a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, compress
 from math import isfinite
@@ -76,12 +76,15 @@ class Reading:
         In order of position.
     unread
         Names of fields that the schema lacks, sorted; at most `UNREAD_LIMIT`.
+    without_key
+        How many of the rows taken in no view has a key of, so that no feature will count them.
     """
 
     payload: bytes
     rows: int
     refused: list[RefusedRow]
     unread: tuple[str, ...]
+    without_key: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,11 @@ _Faults = dict[int, tuple[str, str, str]]
 class EventForm:
     """Read rows of one source, and read them back as columns.
 
+    Parameters
+    ----------
+    keys
+        The columns that hold the keys of the source's views; of rows that have a null in each of them it is told.
+
     Attributes
     ----------
     sent
@@ -107,7 +115,7 @@ class EventForm:
         The column that the commit fills with its stamp, if the source has one.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, keys: Collection[str] = ()) -> None:
         roles = _roles(source)
         self.filled = None if source.available_column in roles else source.available_column
         self.sent = tuple(name for name in source.schema if name != self.filled)
@@ -115,6 +123,8 @@ class EventForm:
         self._fields = [
             _Field(name, source.schema[name], reader(source.schema[name]), roles.get(name)) for name in self.sent
         ]
+        known = set(keys) <= set(self.sent)
+        self._keys = [place for place, name in enumerate(self.sent) if known and name in keys]
         self._layout = [[field.name, str(field.dtype)] for field in self._fields]
         self._head = b"[" + orjson.dumps(self._layout) + b","
 
@@ -130,14 +140,20 @@ class EventForm:
         given = _objects(rows, faults)
         columns = [_values(field, given, faults) for field in self._fields]
         payload = self._payload(columns, faults, len(given))
+        without_key = self._without_key(columns, faults)
         refused = [
             RefusedRow(i, _pointer(name), what, mend, rows[i]) for i, (name, what, mend) in sorted(faults.items())
         ]
-        return Reading(payload, len(given) - len(faults), refused, self._unread(given))
+        return Reading(payload, len(given) - len(faults), refused, self._unread(given), without_key)
 
     def pack(self, columns: Mapping[str, Column]) -> bytes:
         """Write rows that are in storage form already and meet the rules, such as those of a file that was checked."""
         return self._dumped([_written(field.dtype, columns[field.name].to_pylist()) for field in self._fields])
+
+    def without_key(self, columns: Mapping[str, Column]) -> int:
+        """Return how many rows have a null in the key column of each of the source's views."""
+        keys = [columns[self.sent[place]].nulls for place in self._keys]
+        return int(np.logical_and.reduce(keys).sum()) if keys else 0
 
     def columns(self, payloads: Sequence[bytes]) -> dict[str, Column]:
         """Return the rows of payloads, in order: every column of the schema; nulls in the one that the commit fills.
@@ -166,6 +182,15 @@ class EventForm:
             of = columns[field.name]
             row[field.name] = None if of.nulls[index] else writer(field.dtype)(of.values[index : index + 1].tolist()[0])
         return row
+
+    def _without_key(self, columns: list[list[Any]], faults: _Faults) -> int:
+        keys = [columns[place] for place in self._keys]
+        if not keys or not all(None in values for values in keys):
+            return 0
+        return sum(
+            position not in faults and not any(value is not None for value in row)
+            for position, row in enumerate(zip(*keys, strict=True))
+        )
 
     def _payload(self, columns: list[list[Any]], faults: _Faults, count: int) -> bytes:
         try:

@@ -42,6 +42,12 @@ _COUNTS: dict[str, Any] = {
     "accepted": {"type": "integer", "minimum": 0, "description": "Events that are synced to the stream."},
     "rejected": {"type": "array", "items": _REJECTED},
     "unread": {"type": "array", "items": {"type": "string"}, "description": "Names that the schema lacks; 20 at most."},
+    "without_key": {
+        "type": "integer",
+        "minimum": 1,
+        "description": "Accepted events in which the key of every view is null, so that no feature counts them; left "
+        "out if there are none.",
+    },
 }
 _TAKEN: dict[str, Any] = {
     "type": "object",
@@ -64,7 +70,7 @@ EVENT_ERRORS = {
     422: "There is no event in the body, or each of them was refused.",
     429: "Too many events wait for the ingest program, or requests are in work: none was kept. See Retry-After.",
     500: "The gateway met a bug.",
-    503: "The stream or the dead letters cannot be written: send all again, which does no harm; or it is stopping.",
+    503: "The stream or the dead letters cannot be written: send all again; or it is stopping.",
 }
 
 
@@ -82,7 +88,7 @@ def with_events(openapi: dict[str, Any]) -> dict[str, Any]:
         "post": {
             "summary": "Send events",
             "description": "Answers when the accepted events are synced to disk. Events with one id are versions of "
-            "one event; one sent again changes nothing.",
+            "one event: the one sent last counts. The newest version sent again changes nothing.",
             "operationId": "send_events",
             "tags": ["events"],
             "parameters": [{"name": "source", "in": "path", "required": True, "schema": {"type": "string"}}],

@@ -34,6 +34,8 @@ class Batch:
         The others, numbered as the request has them.
     unread
         Names that the source's schema does not have.
+    without_key
+        How many of the accepted ones no view has a key of.
     """
 
     place: str
@@ -41,6 +43,7 @@ class Batch:
     rows: int
     refused: Sequence[RefusedRow]
     unread: tuple[str, ...]
+    without_key: int = 0
 
 
 @dataclass(frozen=True, slots=True)

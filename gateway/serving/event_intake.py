@@ -45,16 +45,20 @@ class Taken:
         where it was not kept, as the dead letters are full.
     unread
         Names that events had and the source's schema does not.
+    without_key
+        How many of those accepted no view has a key of: no feature will count them.
     """
 
     source: str
     accepted: int
     rejected: list[dict[str, Any]]
     unread: tuple[str, ...]
+    without_key: int = 0
 
     def described(self) -> dict[str, Any]:
-        """Return counts and rows for JSON."""
-        return {"accepted": self.accepted, "rejected": self.rejected, "unread": list(self.unread)}
+        """Return counts and rows for JSON; ``without_key`` where there are such."""
+        told = {"accepted": self.accepted, "rejected": self.rejected, "unread": list(self.unread)}
+        return {**told, "without_key": self.without_key} if self.without_key else told
 
 
 class EventIntake:
@@ -203,7 +207,7 @@ class EventIntake:
             }
             for row, letter in zip(batch.refused, kept.dead_letters, strict=True)
         ]
-        taken = Taken(source, batch.rows, rejected, batch.unread)
+        taken = Taken(source, batch.rows, rejected, batch.unread, batch.without_key)
         if batch.rows == 0:
             raise _refused(taken)
         return taken
@@ -218,7 +222,7 @@ def read_batch(form: EventForm, decode: Callable[[], EventRequest]) -> Batch:
     reading = form.read(request.rows)
     numbered = [replace(row, position=request.numbers[row.position]) for row in reading.refused]
     refused = sorted([*request.unreadable, *numbered], key=lambda row: row.position)
-    return Batch(request.place, reading.payload, reading.rows, refused, reading.unread)
+    return Batch(request.place, reading.payload, reading.rows, refused, reading.unread, reading.without_key)
 
 
 def _refused(taken: Taken) -> EventsRefused:

@@ -91,7 +91,8 @@ def replay(
 ) -> None:
     """Send rows again; those that are taken stop being dead letters, the others stay, each with its reason.
 
-    Rows beyond retention are left out: they were committed.
+    A row that is sent becomes the newest version of its event: where the event was sent anew meanwhile, drop the dead
+    letter instead. Rows beyond retention are left out: they were committed.
     """
     from unskew.project.dead_letter_mending import replay as send
 

@@ -23,11 +23,20 @@ EventFile = Annotated[
 ]
 
 
-def ingest(source: SourceName, file: EventFile, project: ProjectPath = None, as_json: JsonFlag = False) -> None:
+Again = Annotated[
+    bool, typer.Option("--again", help="Send also files that were sent before; this undoes later corrections.")
+]
+
+
+def ingest(
+    source: SourceName, file: EventFile, again: Again = False, project: ProjectPath = None, as_json: JsonFlag = False
+) -> None:
     """Send a file's rows as events: checked one by one, synced, and seen online once the ingest program has them.
 
-    Waits where too many events wait. May be repeated: events that were sent before change nothing. Rows that do not fit
-    are kept as dead letters; the status is 1 if no row fitted.
+    Waits where too many events wait. A file whose bytes were sent into the source before is left out, unless --again is
+    given: of the events of one id the one sent last counts, so rows that were corrected since would be put back. A
+    file that was cut off is sent from its beginning. Rows that do not fit are kept as dead letters; the status is 1 if
+    no row fitted.
     """
     from featurestore.ingestion.event_file import send_file
 
@@ -36,6 +45,8 @@ def ingest(source: SourceName, file: EventFile, project: ProjectPath = None, as_
         report = send_file(
             writer,
             file,
+            sent=opened.sent_files,
+            again=again,
             progress=lambda rows: advance("rows", rows, None),
             on_wait=lambda rows: advance(f"waiting: {rows:,} rows are not committed yet", 0, None),
         )
@@ -49,10 +60,18 @@ def ingest(source: SourceName, file: EventFile, project: ProjectPath = None, as_
 
 
 def _show(source: str, report: FileReport, backlog_rows: int) -> None:
-    notes = f"columns not read: {', '.join(report.unread)}" if report.unread else ""
     columns = ("source", "accepted", "rejected", "waiting", "note")
-    screen.table("", columns, [(source, report.accepted, report.rejected, backlog_rows, notes)])
+    screen.table("", columns, [(source, report.accepted, report.rejected, backlog_rows, "; ".join(_notes(report)))])
+    if report.already_sent:
+        screen.say("sent before, so left out; [bold]--again[/] sends such a file, and undoes corrections since")
     if report.rejected:
         rows = [(row.row, row.pointer, row.reason, row.mend, row.dead_letter_id) for row in report.first_rejected]
         screen.table("rejected", ("row", "where", "reason", "mend", "dead letter"), rows)
         screen.say("mend them: [bold]unskew dead-letters fix ID[/], then [bold]unskew dead-letters replay[/]")
+
+
+def _notes(report: FileReport) -> list[str]:
+    notes = [f"already sent: {', '.join(report.already_sent)}"] if report.already_sent else []
+    notes += [f"columns not read: {', '.join(report.unread)}"] if report.unread else []
+    notes += [f"without a key of any view: {report.without_key:,}"] if report.without_key else []
+    return notes

@@ -84,7 +84,8 @@ def still_wrong(source: Source, row: object) -> str:
 def replay(project: Project, letters: Sequence[DeadLetter]) -> Replayed:
     """Send rows again, source by source in the order they were kept.
 
-    A crash after a row was sent and before its letter is gone leaves both: sending it twice changes nothing.
+    A row becomes the newest version of its event, whatever came since it was refused. A crash after a row was sent and
+    before its letter is gone leaves both: sending it twice in a row changes nothing.
     """
     sendable = [letter for letter in letters if letter.kind in SENDABLE]
     told = Replayed(0, [], len(letters) - len(sendable))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from featurestore.catalog.catalog import Catalog
     from featurestore.ingestion.dead_letter import DeadLetters
     from featurestore.ingestion.event_writer import EventWriter
+    from featurestore.ingestion.sent_files import SentFiles
     from featurestore.ingestion.stream.base import EventStream
     from featurestore.materialisation.ledger import Ledger
     from featurestore.offline.duckdb_store import DuckDBStore
@@ -159,8 +160,16 @@ class Project:
         from featurestore.ingestion.event_writer import CHUNK_ROWS, EventWriter
 
         rows = min(CHUNK_ROWS, self.settings.ingestion.backlog_limit_rows)
-        stream = self.event_stream(source)
-        return EventWriter(self.applied_catalog.source(source), stream, self.dead_letters, chunk_rows=rows)
+        catalog, stream = self.applied_catalog, self.event_stream(source)
+        keys = catalog.view_keys(source)
+        return EventWriter(catalog.source(source), stream, self.dead_letters, keys=keys, chunk_rows=rows)
+
+    @property
+    def sent_files(self) -> SentFiles:
+        """The files that were sent as events."""
+        from featurestore.ingestion.sent_files import SentFiles
+
+        return SentFiles(self.state / "sent-files")
 
     @cached_property
     def registry(self) -> Registry:

@@ -22,8 +22,9 @@ from featurestore.foundation.clock import FixedClock
 from featurestore.foundation.errors import ImportRefused
 from featurestore.ingestion.accept import EventForm
 from featurestore.ingestion.dead_letter import DeadLetters
-from featurestore.ingestion.event_file import read_events, send_file
+from featurestore.ingestion.event_file import event_files, send_file
 from featurestore.ingestion.event_writer import EventWriter
+from featurestore.ingestion.sent_files import SentFiles
 from featurestore.ingestion.stream.journal import Journal
 from featurestore.offline.event_import import import_file
 from featurestore.offline.snapshot import latest
@@ -53,8 +54,13 @@ def written(path, rows=ROWS, header=HEADER):
     return path
 
 
+def chunks_of(path, source=SOURCE, chunk_rows=2):
+    form = EventForm(source, {"key"} & set(source.schema))
+    return [chunk for file in event_files(path) for chunk in file.chunks(form, source, chunk_rows)]
+
+
 def events_of(path, source=SOURCE, chunk_rows=2):
-    chunks = list(read_events(source, path, chunk_rows))
+    chunks = chunks_of(path, source, chunk_rows)
     payloads = [chunk.payload for chunk in chunks if chunk.rows]
     return EventForm(source).columns(payloads), [row for chunk in chunks for row in chunk.refused], chunks
 
@@ -154,10 +160,10 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path):
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 and nothing else")
     for path in ("absent.csv", "broken.parquet"):
         with pytest.raises(ImportRefused) as refused:
-            list(read_events(SOURCE, tmp_path / path, 10))
+            chunks_of(tmp_path / path)
         assert refused.value.mend
     with pytest.raises(ImportRefused, match="column 'id' is not in the file"):
-        list(read_events(SOURCE, written(tmp_path / "other.csv", [["1"]], ["number"]), 10))
+        chunks_of(written(tmp_path / "other.csv", [["1"]], ["number"]))
 
 
 def test_sending_a_file_tells_what_was_taken_and_keeps_the_rest(tmp_path):
@@ -171,3 +177,72 @@ def test_sending_a_file_tells_what_was_taken_and_keeps_the_rest(tmp_path):
         assert (len(report.first_rejected), told[-1], writer.backlog_rows()) == (10, 15, 3)
     assert len(letters.list("baskets")) == 12
     assert report.first_rejected[0].dead_letter_id in {letter.id for letter in letters.list()}
+
+
+@pytest.fixture
+def open_writer(tmp_path):
+    opened = []
+
+    def make(source=SOURCE, keys=()):
+        stream = Journal(tmp_path / "stream", source.name, backlog_limit_rows=100)
+        opened.append(EventWriter(source, stream, DeadLetters(tmp_path / "dead"), keys=keys, chunk_rows=2))
+        return opened[-1]
+
+    yield make
+    for writer in opened:
+        writer.close()
+
+
+def test_a_file_that_was_sent_is_left_out_until_it_is_sent_again_on_purpose(tmp_path, open_writer):
+    writer, path = open_writer(), written(tmp_path / "some.csv")
+    assert send_file(writer, path, sent=SentFiles(tmp_path / "sent")).accepted == 3
+    left_out = send_file(writer, path, sent=SentFiles(tmp_path / "sent"))
+    assert (left_out.accepted, left_out.already_sent, writer.backlog_rows()) == (0, (str(path),), 3)
+    assert send_file(writer, path, sent=SentFiles(tmp_path / "sent"), again=True).accepted == 3
+    assert send_file(writer, written(path, ROWS[:1]), sent=SentFiles(tmp_path / "sent")).accepted == 1
+
+
+def test_of_a_folder_the_files_that_are_new_are_sent(tmp_path, open_writer):
+    folder, sent = tmp_path / "folder", SentFiles(tmp_path / "sent")
+    folder.mkdir()
+    first = written(folder / "a.csv", ROWS[:1])
+    assert send_file(open_writer(), folder, sent=sent).accepted == 1
+    written(folder / "b.csv", ROWS[1:])
+    report = send_file(open_writer(), folder, sent=sent)
+    assert (report.accepted, report.already_sent) == (2, (str(first),))
+
+
+def test_a_file_of_which_nothing_was_accepted_or_that_was_cut_off_is_not_remembered(tmp_path, open_writer):
+    sent, path = SentFiles(tmp_path / "sent"), written(tmp_path / "bad.csv", [["x", *ROWS[0][1:]]])
+    for _ in range(2):
+        assert send_file(open_writer(), path, sent=sent).rejected == 1
+    lines = tmp_path / "some.csv"
+
+    def stop(_rows: int) -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        send_file(open_writer(), written(lines), sent=sent, progress=stop)
+    assert send_file(open_writer(), lines, sent=sent).accepted == 3
+
+
+def test_a_file_that_changes_while_it_is_sent_is_not_remembered_by_what_it_was(tmp_path, open_writer):
+    sent, path = SentFiles(tmp_path / "sent"), written(tmp_path / "some.csv")
+    send_file(open_writer(), path, sent=sent, progress=lambda _: written(path, ROWS[:2]))
+    assert send_file(open_writer(), written(path), sent=sent).accepted == 3
+
+
+def test_rows_without_a_key_of_any_view_are_counted(tmp_path, open_writer):
+    people = TableSource(
+        "people", schema={"key": Int64, "since": Timestamp, "age": Int64, "home": Int64}, key="key",
+        effective_at="since", path="people.csv", available_at=Delay("1d"),
+    )  # fmt: skip
+    header, since = list(people.schema), "2017-01-01T00:00:00Z"
+    path = written(
+        tmp_path / "people.csv", [["1", since, "41", ""], ["2", since, "", ""], ["3", since, "", "9"]], header
+    )
+    assert send_file(open_writer(people, {"age", "home"}), path).without_key == 1
+    assert send_file(open_writer(people, {"key", "home"}), path).without_key == 0
+    lines = tmp_path / "people.ndjson"
+    lines.write_text(json.dumps({"key": 1, "since": since}) + "\n")
+    assert send_file(open_writer(people, {"age", "home"}), lines).without_key == 1

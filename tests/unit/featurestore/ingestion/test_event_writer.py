@@ -115,3 +115,48 @@ def test_it_gives_up_where_nothing_is_committed(open_writer):
 def test_an_append_larger_than_the_backlog_is_refused_without_waiting(open_writer):
     with pytest.raises(BacklogFull):
         open_writer(limit_rows=2, chunk_rows=3).write([{"id": n, "ts": TS} for n in range(3)])
+
+
+def test_records_of_a_pandas_frame_mean_what_the_frame_means(open_writer, stream):
+    """pandas writes a null as NaN, NaT or NA, and makes whole numbers floats to have room for it."""
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame(
+        {
+            "id": [1.0, 2.0],
+            "ts": pd.to_datetime([TS, TS]),
+            "amount": [Exact("1.50"), None],
+            "real": [math.nan, 0.5],
+            "word": ["ü", math.nan],
+        }
+    ).to_dict("records")
+    writer = open_writer()
+    assert writer.write(frame).rejected == ()
+    columns = sent(writer, stream)
+    assert columns["id"].to_pylist() == [1, 2]
+    assert columns["amount"].to_pylist() == [150, None]
+    assert columns["word"].to_pylist() == ["ü", None]
+    assert (math.isnan(columns["real"].values[0]), columns["real"].nulls.tolist()) == (True, [False, False])
+    nulls = writer.write([{"id": 3, "ts": TS, "real": pd.NA, "word": pd.NA}, {"id": 4, "ts": pd.NaT}])
+    assert [(row.row, row.reason) for row in nulls.rejected] == [(1, "the event timestamp is null")]
+    assert sent(writer, stream)["real"].nulls.tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize("value", [7.5, 2.0**53 + 2, math.inf, -math.inf])
+def test_a_float_that_is_no_certain_whole_number_is_none(open_writer, value):
+    (rejected,) = open_writer().write([{"id": value, "ts": TS}]).rejected
+    assert rejected.pointer == "/id"
+
+
+def test_one_mapping_is_one_event(open_writer):
+    assert open_writer().write({"id": 1, "ts": TS}).accepted == 1
+
+
+def test_rows_without_a_key_of_any_view_are_counted(open_writer):
+    writer = open_writer(keys={"word"}, chunk_rows=2)
+    rows = [
+        {"id": 1, "ts": TS},
+        {"id": 2, "ts": TS, "word": "a"},
+        {"id": "x", "ts": TS},
+        {"id": 4, "ts": TS, "word": None},
+    ]
+    assert writer.write(rows).without_key == 2

@@ -65,6 +65,12 @@ def test_one_event_is_in_the_stream_when_it_is_acknowledged(gateway, project):
     assert streamed(project) == [basket(1)]
 
 
+def test_events_that_no_view_has_a_key_of_are_taken_and_counted(gateway, project):
+    events = [{**basket(1), "household_id": None}, basket(2)]
+    answer = gateway.post(PATH, json=events).json()
+    assert (answer["accepted"], answer["rejected"], answer["without_key"]) == (2, [], 1)
+
+
 @pytest.mark.parametrize("form", ["list", "named", "lines"])
 def test_several_events_keep_their_order_in_every_form(gateway, project, form):
     events = [basket(n) for n in range(5)]

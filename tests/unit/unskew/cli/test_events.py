@@ -26,8 +26,26 @@ def test_a_file_is_sent_and_its_bad_rows_told(fresh, orders):
     assert (told["accepted"], told["rejected"], told["backlog_rows"]) == (1, 1, 1)
     (rejected,) = told["first_rejected"]
     assert (rejected["row"], rejected["pointer"]) == (3, "/timestamp")
-    plain = fresh.plainly("ingest", "orders", orders(GOOD, BAD))
+    plain = fresh.plainly("ingest", "orders", orders(GOOD, BAD), "--again")
     assert (plain.status, "yesterday" in plain.out, "dead-letters fix" in plain.err) == (0, True, True)
+
+
+def test_a_file_that_was_sent_before_is_left_out_and_told(fresh, orders):
+    fresh("apply").json()
+    path = orders(GOOD)
+    assert fresh("ingest", "orders", path).json()["already_sent"] == []
+    told = fresh("ingest", "orders", path).json()
+    assert (told["accepted"], told["already_sent"], told["backlog_rows"]) == (0, [str(path)], 1)
+    plain = fresh.plainly("ingest", "orders", path)
+    assert (plain.status, "already sent" in plain.out, "--again" in plain.err) == (0, True, True)
+    assert fresh("ingest", "orders", path, "--again").json()["backlog_rows"] == 2
+
+
+def test_rows_that_no_view_has_a_key_of_are_told(fresh, orders):
+    fresh("apply").json()
+    path = orders("900001,,2024-06-28T10:00:00Z,12.50,app", GOOD)
+    assert fresh("ingest", "orders", path).json()["without_key"] == 1
+    assert "without a key of any view: 1" in fresh.plainly("ingest", "orders", path, "--again").out
 
 
 def test_a_file_of_which_nothing_fits_ends_in_failure(fresh, orders):

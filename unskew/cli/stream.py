@@ -64,7 +64,13 @@ def run(with_parent: WithParent = False, project: ProjectPath = None, as_json: J
 
 @app.command()
 def status(project: ProjectPath = None, as_json: JsonFlag = False) -> None:
-    """Show, for each source, what waits, what was committed last, and which program commits it."""
+    """Show, for each source, what waits, what was committed last, and which program commits it.
+
+    waiting: events in the stream, not committed yet. commit, as of: the last commit, and the instant from which its
+    events are seen online. in history: the last commit that training sets and audits see. rows, duplicates, failed:
+    what became of the events since the stream was opened: committed, left out as they equal the newest version of
+    their event, or dead letters on which a view's SQL failed.
+    """
     from unskew.project.ingestion import source_states
 
     with Project.load(project) as opened:
@@ -72,8 +78,8 @@ def status(project: ProjectPath = None, as_json: JsonFlag = False) -> None:
     if as_json:
         screen.emit({"sources": [described(state) for state in states]})
         return
-    columns = ("source", "stream", "waiting", "commit", "as of", "in history", "rows", "dropped", "program", "note")
-    screen.table("", columns, [_row(state) for state in states])
+    columns = ("source", "stream", "waiting", "commit", "as of", "in history", "rows", "duplicates", "failed")
+    screen.table("", (*columns, "program", "note"), [_row(state) for state in states])
 
 
 def backfill(
@@ -149,7 +155,8 @@ def _row(state: SourceState) -> tuple[Any, ...]:
         told["available_at"],
         told["history_commit"],
         told["rows"],
-        told["duplicates"] + told["failed"],
+        told["duplicates"],
+        told["failed"],
         program,
         told["error"] or told["risk"],
     )

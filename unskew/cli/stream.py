@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
@@ -18,6 +19,9 @@ from unskew.project.project import Project
 if TYPE_CHECKING:
     from featurestore.ingestion.backfill import BackfillReport
     from unskew.project.ingestion import SourceState
+
+COLLECTED_AFTER = (100_000, 20, 100)
+"""When cyclic garbage is looked for: logs of many keys are held, which takes time to walk over, and few cycles made."""
 
 app = typer.Typer(help="The ingest program: run, status.", no_args_is_help=True)
 
@@ -46,6 +50,7 @@ def run(with_parent: WithParent = False, project: ProjectPath = None, as_json: J
     from gateway.observability.event_log import log_events
     from unskew.project.ingestion import AppliedSources, means
 
+    gc.set_threshold(*COLLECTED_AFTER)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _frame: _stop(stop, number))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from threading import Lock
 from typing import Any, NamedTuple
 
 from featurestore.online.row_codec import times
 
-ENTRY_BYTES = 400
-"""What an entry takes besides the bytes of its rows, about."""
+ENTRY_BYTES, ROW_BYTES = 320, 80
+"""What an entry, and each row that was computed, takes besides the bytes, about."""
 
 
 class _Entry(NamedTuple):
@@ -34,7 +34,7 @@ class RememberedRows:
     Parameters
     ----------
     limit_bytes
-        How much it may hold, `ENTRY_BYTES` counted for each entry.
+        How much it may hold, `ENTRY_BYTES` and `ROW_BYTES` counted for each entry and computed row.
     """
 
     def __init__(self, limit_bytes: int) -> None:
@@ -57,7 +57,8 @@ class RememberedRows:
                 recalled.append(None)
                 continue
             if key not in newer:
-                self._hold(key, entry)
+                with self._lock:
+                    self._hold(key, entry)
             recalled.append(entry[2][bisect_right(entry[1], t_us)])
         return recalled
 
@@ -66,23 +67,30 @@ class RememberedRows:
         entry = self._newer.get(key) or self._older.get(key)
         return entry is not None and entry.stored == stored
 
-    def put(self, key: Any, stored: bytes, computed: Sequence[bytes]) -> None:
-        """Keep the rows that were computed for a key instead of the stored one, in place of any before.
+    def put(self, items: Iterable[tuple[Any, bytes, Sequence[bytes]]]) -> None:
+        """Keep for each key the rows that were computed instead of its stored one, in place of any before.
 
-        Each of them, but for the last, is exact until the next one is.
+        Each of a key's rows, but for the last, is exact until the next one is.
         """
-        instants = [times(row)[0] for row in computed[1:]]
-        instants = [times(computed[0])[0], *instants, times(computed[-1])[1]] if instants else [*times(computed[0])]
-        size = ENTRY_BYTES + len(stored) + sum(map(len, computed))
-        self._hold(key, _Entry(stored, instants, (None, *computed, None), size))
+        entries = [(key, _entry(stored, computed)) for key, stored, computed in items]
+        with self._lock:
+            for key, entry in entries:
+                self._hold(key, entry)
 
     def _hold(self, key: Any, entry: _Entry) -> None:
-        if entry.size > self._half_bytes:
+        """Put an entry into the newer half; the caller has the lock."""
+        size = entry.size
+        if size > self._half_bytes:
             return
-        with self._lock:
-            before = self._newer.get(key)
-            held = self._newer_bytes + entry.size - (0 if before is None else before.size)
-            if held > self._half_bytes:
-                self._older, self._newer = self._newer, {}
-                held = entry.size
-            self._newer[key], self._newer_bytes = entry, held
+        before = self._newer.get(key)
+        self._newer_bytes += size - (0 if before is None else before.size)
+        if self._newer_bytes > self._half_bytes:
+            self._older, self._newer, self._newer_bytes = self._newer, {}, size
+        self._newer[key] = entry
+
+
+def _entry(stored: bytes, computed: Sequence[bytes]) -> _Entry:
+    size = ENTRY_BYTES + len(stored) + sum(map(len, computed)) + ROW_BYTES * len(computed)
+    instants = [*times(computed[0])]
+    instants += [times(row)[1] for row in computed[1:]]
+    return _Entry(stored, instants, (None, *computed, None), size)

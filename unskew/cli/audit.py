@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unskew.cli.options import JsonFlag, ProjectPath
+from unskew.cli.options import JsonFlag, NoWait, ProjectPath
+from unskew.errors import CommandRefused
 from unskew.project import screen
 from unskew.project.project import Project
 
@@ -49,16 +50,22 @@ def audit(
     model: Models = None,
     sample: Sample = 1.0,
     tolerance: Tolerance = 0.0,
+    no_wait: NoWait = False,
     project: ProjectPath = None,
     as_json: JsonFlag = False,
 ) -> int:
-    """Recompute the logged feature values from history and compare them bit for bit; status 1 if any differs."""
+    """Recompute the logged feature values from history and compare them bit for bit; status 1 if any differs.
+
+    Events are in history some seconds after they are online: waits for those that were online when it began.
+    """
     from lifecycle.monitoring.audit import AuditScope
     from unskew.project.auditing import audit_project
 
     with Project.load(project) as opened, screen.step("auditing", quiet=as_json):
         now_us = opened.clock.now_us()
         scope = AuditScope(_instant(since, now_us), _instant(until, now_us), tuple(model) if model else None, sample)
+        if not no_wait:
+            _wait(opened, quiet=as_json)
         report = audit_project(opened, scope)
     within = report.within(tolerance)
     if as_json:
@@ -66,6 +73,16 @@ def audit(
     else:
         _show(report)
     return 0 if within else FINDINGS
+
+
+def _wait(project: Project, *, quiet: bool) -> None:
+    """Wait until history has what is online; where it does not come, tell: what lacks is counted as pending."""
+    from unskew.project.history_wait import MEND, wait_for_history
+
+    tell = screen.silent if quiet else screen.say
+    lacking = wait_for_history(project, project.applied_catalog.views.values(), tell)
+    if lacking:
+        tell(f"{lacking}: {MEND}")
 
 
 def _instant(text: str | None, now_us: int) -> int | None:
@@ -78,7 +95,12 @@ def _instant(text: str | None, now_us: int) -> int | None:
     try:
         return now_us - parse_duration(text)
     except ClockError:
+        pass
+    try:
         return parse_instant(text)
+    except ClockError as error:
+        mend = "write an instant as 2017-12-31T00:00:00Z, or how long ago it was as 24h (s, m, h, d)"
+        raise CommandRefused(error.what, where=text, mend=mend) from None
 
 
 def _show(report: AuditReport) -> None:

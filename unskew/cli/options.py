@@ -29,6 +29,10 @@ Override = Annotated[
 AsOf = Annotated[
     str | None, typer.Option("--as-of", metavar="INSTANT", help="The present instant to use. Default: the project's.")
 ]
+NoWait = Annotated[
+    bool,
+    typer.Option("--no-wait", help="Take history as it is, also where it lacks commits that are online already."),
+]
 
 
 def actor_or_user(actor: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from featurestore.foundation.clock import format_instant
-from unskew.cli.options import AsOf, JsonFlag, ProjectPath
+from unskew.cli.options import AsOf, JsonFlag, NoWait, ProjectPath
 from unskew.errors import CommandRefused
 from unskew.project import screen
 from unskew.project.progress import bar
@@ -42,19 +42,26 @@ def build(
     timestamp_column: TimestampColumn = "timestamp",
     as_of: AsOf = None,
     target: Target = None,
+    no_wait: NoWait = False,
     project: ProjectPath = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Join a spine with features and label, each row as of its own instant."""
+    """Join a spine with features and label, each row as of its own instant.
+
+    Events are in history some seconds after they are online: waits for those that were online when it began.
+    """
     from featurestore.retrieval.training_set import build_training_set
 
     with Project.load(project) as opened, bar("training set", quiet=as_json) as advance:
         wanted, predicted = _wanted(opened, model, service, label)
+        as_of_us = opened.instant(as_of)
+        if not no_wait:
+            _wait(opened, wanted, predicted, quiet=as_json)
         made = build_training_set(
             wanted,
             spine,
             opened.offline,
-            as_of_us=opened.instant(as_of),
+            as_of_us=as_of_us,
             root=opened.training_sets,
             label=predicted,
             timestamp_column=timestamp_column,
@@ -127,6 +134,16 @@ def _wanted(
         found = project.model(model)
         return catalog.service(found.service_name), catalog.label(found.label_name)
     return catalog.service(str(service)), None if label is None else catalog.label(label)
+
+
+def _wait(project: Project, service: FeatureService, label: Label | None, *, quiet: bool) -> None:
+    """Wait until history has what is online, or refuse to build without it."""
+    from unskew.project.history_wait import MEND, wait_for_history
+
+    views = [*service.views, *([] if label is None else [label.of])]
+    lacking = wait_for_history(project, views, screen.silent if quiet else screen.say)
+    if lacking:
+        raise CommandRefused(lacking, where=f"feature service {service.name!r}", mend=MEND)
 
 
 def _report(made: TrainingSet, target: Path | None, *, as_json: bool) -> None:

@@ -29,6 +29,10 @@ def say(text: str) -> None:
     console(stderr=True).print(text)
 
 
+def silent(text: str) -> None:
+    """Tell nobody; in place of `say`."""
+
+
 def emit(payload: Mapping[str, Any]) -> None:
     """Print one JSON object as one line on stdout."""
     sys.stdout.write(json.dumps(payload, ensure_ascii=False, allow_nan=False, default=_plain) + "\n")

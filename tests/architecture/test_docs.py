@@ -16,6 +16,13 @@ DATE = re.compile(r"^- Date: \d{4}-\d{2}-\d{2}$", re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)")
 
 
+@pytest.mark.parametrize("path", MARKDOWN, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_a_table_has_a_head(path):
+    """Rows after a blank line, or without one, would be shown as text with bars in it."""
+    tables = re.findall(r"(?:^\|.*\n)+", _without_blocks(path.read_text()), re.MULTILINE)
+    assert [table for table in tables if not re.match(r".*\n\|[-:| ]+\|\n", table)] == []
+
+
 def test_each_decision_record_has_a_number_of_its_own():
     numbers = [path.name[:4] for path in RECORDS]
     assert sorted(set(numbers)) == numbers
@@ -77,6 +84,10 @@ def make_targets() -> set[str]:
     """Return the targets declared phony, which is all of them."""
     (line,) = re.findall(r"^\.PHONY: (.+)$", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
     return set(line.split())
+
+
+def _without_blocks(text: str) -> str:
+    return re.sub(r"```.*?```", "", text, flags=re.DOTALL)
 
 
 def _without_code(text: str) -> str:

@@ -1,10 +1,12 @@
 """`unskew stream` and `unskew backfill`, and what other commands say of a source that takes events."""
 
 import json
+import re
 
 import pytest
 
 from tests.unit.unskew.cli.test_doctor import found
+from tests.unit.unskew.cli.test_json_shapes import PAGE as JSON_PAGE
 
 HEADER = "order_id,customer_id,timestamp,amount,channel"
 VIEW = "customer_ordering"
@@ -42,6 +44,13 @@ def test_a_backfill_opens_a_stream_and_commits_what_waits(ready, order):
     assert ready("backfill", VIEW, "--rebuild").json()["sources"][0]["views"] != []
     assert "orders" in ready.plainly("stream", "status").out
     assert ready("backfill", "ordering").error()["mend"]
+
+
+def test_the_members_of_a_source_are_those_that_the_page_explains(ready):
+    section = JSON_PAGE.read_text().partition("| member of `sources` |")[2].partition("\n\n")[0]
+    explained = re.findall(r"`(\w+)`", " ".join(line.split("|")[1] for line in section.splitlines()[2:]))
+    assert explained.count("source") == 1
+    assert set(explained) == set(state(ready))
 
 
 def test_an_event_sent_again_changes_nothing(ready, order):

@@ -32,18 +32,24 @@ def measure(folder: Path) -> dict[str, Any]:
     at_us = now_us - np.sort(chance.integers(0, 30 * DAY, EVENTS))[::-1]
     prepare(project, write_events(project / "purchases.parquet", np.zeros(EVENTS, np.int64), at_us, seed=6))
     service = load_definitions(project / "features.py").service(SERVICE)
-    features, taken = OnlineFeatures(service), []
+    features = OnlineFeatures(service)
+    taken: list[float] = []
+    cpu: list[float] = []
     with closing(open_store(url)) as store:
         for number in range(READS):
-            began = time.perf_counter()
+            began, cpu_began = time.perf_counter(), time.thread_time()
             read = features.read_blocking(store, {"user": [0]}, now_us + (number + 1) * 7 * SECOND)
             counted = int(read.columns["spending.count_30d"].values[0])
             taken.append((time.perf_counter() - began) * 1e3)
+            cpu.append((time.thread_time() - cpu_began) * 1e3)
     return {
         "events": EVENTS,
         "events_in_window_at_the_last_read": counted,
         "read_ms": statistics.median(taken),
         "read_p99_ms": statistics.quantiles(taken, n=100)[98],
+        "first_read_ms": taken[0],
+        "read_cpu_ms": statistics.median(cpu),
+        "read_cpu_p99_ms": statistics.quantiles(cpu, n=100)[98],
     }
 
 

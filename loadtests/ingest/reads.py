@@ -64,10 +64,10 @@ def measure_running(service: FeatureService, store: OnlineStore, now_us: int) ->
     for _ in range(PASSES):
         batch_s.append(_read_all(exact, store, lambda: now_us))
         realtime_s.append(_read_all(realtime, store, lambda: later_us + int((time.perf_counter() - began) * SECOND)))
+    elapsed = time.perf_counter() - began
+    ends = (later_us, later_us + elapsed * SECOND)
     return {
-        "expired_fraction": [
-            float((next_changes <= at_us).mean()) for at_us in (later_us, later_us + elapsed * SECOND)
-        ],
+        "expired_fraction": [float((next_changes <= at_us).mean()) for at_us in ends],
         "passes": PASSES,
         "seconds": elapsed,
         "batch_seconds": sum(batch_s),

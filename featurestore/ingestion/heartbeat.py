@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
@@ -23,7 +25,7 @@ class Heartbeat:
     source, owner
         The source's name; host and process of the program.
     since_us, at_us
-        Since when it has the source, and when it said so, microseconds UTC.
+        Since when it has the source, 0 while it never had it, and when it said so, microseconds UTC.
     s, a_us
         The last commit in the online store, and its instant.
     flushed_s
@@ -56,3 +58,17 @@ def read_heartbeats(store: OnlineStore, sources: Iterable[str]) -> list[Heartbea
     """Return the heartbeats of those of the sources that somebody has, or had when he was killed."""
     found = store.get_many([SourceKeys(source).holder for source in sources])
     return [Heartbeat(**json.loads(stored)) for stored in found if stored is not None]
+
+
+def is_alive(heartbeat: Heartbeat, now_us: int) -> bool:
+    """Tell whether a program runs: of this machine by its process, of another by the age of its heartbeat."""
+    host, _, process = heartbeat.owner.rpartition(":")
+    if host != socket.gethostname() or not process.isdigit():
+        return now_us - heartbeat.at_us <= 3 * HEARTBEAT_S * 1_000_000
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

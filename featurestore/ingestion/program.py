@@ -24,7 +24,14 @@ from featurestore.foundation.errors import UnskewError
 from featurestore.ingestion.committer import Committer, OpeningReport
 from featurestore.ingestion.dead_letter import DeadLetters
 from featurestore.ingestion.errors import CommitterOvertaken
-from featurestore.ingestion.heartbeat import HEARTBEAT_S, Heartbeat, remove_heartbeat, write_heartbeat
+from featurestore.ingestion.heartbeat import (
+    HEARTBEAT_S,
+    Heartbeat,
+    is_alive,
+    read_heartbeats,
+    remove_heartbeat,
+    write_heartbeat,
+)
 from featurestore.ingestion.settings import IngestSettings
 from featurestore.ingestion.stream.base import BEGINNING, EventStream
 from featurestore.offline.base import OfflineStore
@@ -212,12 +219,13 @@ class _Worker:
                 self._serve()
             except UnskewError as error:
                 self._means.tell(Happening("failed", self._name, str(error)))
-                if self._since_us and not (
-                    self._lost.is_set() or isinstance(error, OwnershipLost | CommitterOvertaken)
-                ):
-                    self._beat(error=str(error))
+                if not (self._lost.is_set() or isinstance(error, OwnershipLost | CommitterOvertaken)):
+                    self._say(str(error))
                 pause_s = FIRST_PAUSE_S if monotonic() - began > LONGEST_PAUSE_S else min(2 * pause_s, LONGEST_PAUSE_S)
                 self.stop.wait(pause_s)
+        with suppress(UnskewError):
+            if any(beat.owner == self._means.settings.owner for beat in self._beats()):
+                remove_heartbeat(self._means.store, self._name)
 
     def keep_lease(self) -> None:
         """Renew the lease if there is one; called from another thread."""
@@ -253,11 +261,12 @@ class _Worker:
         self._lost.clear()
         self._since_us, self._committer = 0, committer
         try:
+            self._say()
             opened = committer.open()
             if opened is None:
                 self.stop.wait(self._means.settings.lease_ttl_s / 2)
                 return
-            self._since_us = self._means.clock.now_us()
+            self._since_us, self._beat_at = self._means.clock.now_us(), 0.0
             self._means.tell(Happening("opened", self._name, _opening_text(opened)))
             self._step_on(committer)
         finally:
@@ -296,6 +305,16 @@ class _Worker:
             dead_letters=means.dead_letters,
             settings=means.settings,
         )
+
+    def _say(self, error: str = "") -> None:
+        """Say who is about to commit, or why he cannot, unless another program does."""
+        with suppress(UnskewError):
+            owner, now_us = self._means.settings.owner, self._means.clock.now_us()
+            if not any(beat.owner != owner and is_alive(beat, now_us) for beat in self._beats()):
+                self._beat(error=error)
+
+    def _beats(self) -> list[Heartbeat]:
+        return read_heartbeats(self._means.store, [self._name])
 
     def _beat(self, committer: Committer | None = None, error: str = "") -> None:
         """Say who has the source and how it stands; whoever cannot say so goes on."""

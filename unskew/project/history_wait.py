@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable
 from time import monotonic, sleep
 
 from featurestore.definitions import FeatureView
-from featurestore.ingestion.heartbeat import read_heartbeats
+from featurestore.ingestion.heartbeat import is_alive, read_heartbeats
 from featurestore.online.followed_views import read_followed
 from featurestore.online.open_store import is_ephemeral
-from unskew.project.ingestion import is_alive
 from unskew.project.project import Project
 
 PAUSE_S = 0.1

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING
 from featurestore.catalog.applied import current_catalog, load_applied
 from featurestore.ingestion.commit_record import CommitterStatus, read_status
 from featurestore.ingestion.committer import Committer
-from featurestore.ingestion.heartbeat import HEARTBEAT_S, Heartbeat, read_heartbeats
+from featurestore.ingestion.heartbeat import Heartbeat, is_alive, read_heartbeats
 from featurestore.ingestion.program import Happening, Means, StreamedSource, streamed_sources
 from featurestore.ingestion.settings import IngestSettings
 from featurestore.ingestion.stream.base import Backlog
@@ -146,17 +144,3 @@ def _state(project: Project, source: Source, heartbeat: Heartbeat | None) -> Sou
         heartbeat is not None and is_alive(heartbeat, project.clock.now_us()),
         stream.risk(),
     )
-
-
-def is_alive(heartbeat: Heartbeat, now_us: int) -> bool:
-    """Tell whether a program runs: of this machine by its process, of another by the age of its heartbeat."""
-    host, _, process = heartbeat.owner.rpartition(":")
-    if host != socket.gethostname() or not process.isdigit():
-        return now_us - heartbeat.at_us <= 3 * HEARTBEAT_S * 1_000_000
-    try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

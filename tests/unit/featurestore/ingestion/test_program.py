@@ -15,7 +15,7 @@ from featurestore.ingestion import program as program_module
 from featurestore.ingestion.backfill import backfill
 from featurestore.ingestion.commit_record import read_status
 from featurestore.ingestion.errors import CommitterOvertaken, SourceBusy
-from featurestore.ingestion.heartbeat import read_heartbeats
+from featurestore.ingestion.heartbeat import Heartbeat, read_heartbeats, write_heartbeat
 from featurestore.ingestion.program import Happening, IngestProgram, Means, streamed_sources
 from featurestore.ingestion.settings import IngestSettings
 from featurestore.ingestion.stream.open_stream import open_stream
@@ -198,9 +198,43 @@ def test_a_stamp_that_is_ahead_of_the_clock_is_told(stream, monkeypatch):
         committer.step(0.0)
     stream.clock.set(T0)
     with running(stream, monkeypatch):
-        soon(lambda: read_heartbeats(stream.store, ["baskets"]))
-        (beat,) = read_heartbeats(stream.store, ["baskets"])
-        assert "by a clock that was ahead" in beat.error
+        soon(lambda: any("by a clock that was ahead" in beat.error for beat in beats_of(stream)))
+
+
+def beats_of(stream):
+    return read_heartbeats(stream.store, ["baskets"])
+
+
+class Unfenced:
+    """A store in which no source can be taken over."""
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    def __getattr__(self, name):
+        if name == "raise_fence":
+            raise OnlineStoreUnavailable("it is read-only", where="here")
+        return getattr(self.inner, name)
+
+
+def test_a_program_that_cannot_open_a_source_says_so_while_it_runs(stream, monkeypatch):
+    stream.store = Unfenced(stream.store)
+    with running(stream, monkeypatch):
+        stream.send((1, 7, "north", T0, 100))
+        soon(lambda: any("read-only" in beat.error for beat in beats_of(stream)))
+        assert beats_of(stream)[0].since_us == 0
+    assert beats_of(stream) == []
+
+
+def test_the_heartbeat_of_a_program_that_has_the_source_is_left_alone(stream, monkeypatch):
+    other = Heartbeat("baskets", "elsewhere:1", since_us=T0, at_us=T0)
+    write_heartbeat(stream.store, other)
+    stream.store = Unfenced(stream.store)
+    with running(stream, monkeypatch) as program:
+        stream.send((1, 7, "north", T0, 100))
+        soon(lambda: ("failed", "baskets") in program.kinds())
+        assert beats_of(stream) == [other]
+    assert beats_of(stream) == [other]
 
 
 def test_two_programs_share_a_source_and_one_takes_over(stream, monkeypatch):

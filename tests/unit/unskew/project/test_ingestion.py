@@ -8,9 +8,9 @@ import pytest
 
 from featurestore.foundation.clock import SECOND
 from featurestore.foundation.errors import CatalogError
-from featurestore.ingestion.heartbeat import Heartbeat
+from featurestore.ingestion.heartbeat import Heartbeat, is_alive
 from featurestore.ingestion.program import Happening
-from unskew.project.ingestion import AppliedSources, HappeningLog, ingest_settings, is_alive
+from unskew.project.ingestion import AppliedSources, HappeningLog, ingest_settings
 from unskew.project.project import Project
 
 HERE = socket.gethostname()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
@@ -70,15 +70,14 @@ class Run:
     def _disturb(self, victims: Sequence[tuple[Any, ...]]) -> float:
         began, stop = time.monotonic(), Event()
         with ThreadPoolExecutor(CLIENTS + 1 + len(victims)) as pool:
-            work = [pool.submit(client.run, stop) for client in self.clients]
-            work.append(pool.submit(self.asker.run, stop))
+            work = [pool.submit(each.run, stop) for each in self.clients] + [pool.submit(self.asker.run, stop)]
             try:
                 wait_until(lambda: self.asker.answered > 0, "predictions are answered")
-                for each in [pool.submit(self.torment, *victim) for victim in victims]:
-                    each.result()
+                attacks = [pool.submit(self.torment, *victim) for victim in victims]
+                wait(attacks)
             finally:
                 stop.set()
-            for each in work:
+            for each in (*work, *attacks):
                 each.result()
         return time.monotonic() - began
 

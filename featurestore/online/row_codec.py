@@ -311,12 +311,12 @@ class DecodedRows:
 
     def replaced(self, places: Sequence[int], rows: Sequence[bytes]) -> DecodedRows:
         """Return these rows with others in some places."""
-        changed, words = list(self.rows), np.dtype((np.void, self.fixed.itemsize))
+        changed, whole = list(self.rows), np.dtype((np.void, self.fixed.itemsize))
         for place, row in zip(places, rows, strict=True):
             changed[place] = row
-        fixed = self.fixed.copy()
-        fixed.view(words)[places] = self._codec.fixed_parts(rows).view(words)
-        return DecodedRows(self._codec, changed, fixed)
+        fixed = self.fixed.view(whole).copy()  # not field by field
+        fixed[places] = self._codec.fixed_parts(rows).view(whole)
+        return DecodedRows(self._codec, changed, fixed.view(self.fixed.dtype))
 
     @property
     def sequence(self) -> NDArray[np.int64]:

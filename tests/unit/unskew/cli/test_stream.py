@@ -76,6 +76,18 @@ def test_an_older_version_sent_again_is_a_newer_one(ready, order):
     assert told["features"][f"{VIEW}.amount_sum_28d"]["value"] - once == pytest.approx(86.50)
 
 
+def test_an_event_of_the_future_is_counted_once_its_time_has_come_and_one_without_a_key_never(ready, order):
+    def count(as_of):
+        told = ready("features", "next_week_amount_inputs", "--key", "customer_id=7", "--as-of", as_of).json()
+        return told["features"][f"{VIEW}.count_7d"]["value"]
+
+    before, after = "2024-07-20T10:00:00Z", "2024-07-20T10:00:01Z"
+    order(900001, timestamp="2024-07-20T10:00:00.5Z")
+    assert order(900002, customer="", timestamp="2024-07-20T10:00:00.5Z")["without_key"] == 1
+    ready("backfill").json()
+    assert (state(ready)["rows"], count(before), count(after)) == (2, 0, 1)
+
+
 def test_values_after_an_event_are_those_that_count_it(ready, order):
     def count():
         a_second_later = ("--as-of", "2024-07-01T00:00:01Z")  # the project's clock stands, and commits come after it

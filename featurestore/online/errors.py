@@ -66,7 +66,7 @@ class ReadBeforeRow(OnlineStoreError):
         super().__init__(
             f"read at {format_instant(read_us)}, but the stored row is exact from {format_instant(valid_from_us)} on",
             where=f"feature view {view!r}",
-            mend="read at a later instant; if the clock was ahead once, see `A clock that was ahead` in docs/operations.md",
+            mend="read at a later instant; for `A clock that was ahead` see docs/operations.md",
         )
         self.valid_from_us = valid_from_us
 

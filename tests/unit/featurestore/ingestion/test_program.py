@@ -19,6 +19,7 @@ from featurestore.ingestion.heartbeat import Heartbeat, read_heartbeats, write_h
 from featurestore.ingestion.program import Happening, IngestProgram, Means, streamed_sources
 from featurestore.ingestion.settings import IngestSettings
 from featurestore.ingestion.stream.open_stream import open_stream
+from featurestore.materialisation.history import stored_run
 from featurestore.offline.stream_mark import is_streamed
 from featurestore.online.errors import OnlineStoreUnavailable, OwnershipLost
 from tests.unit.featurestore.ingestion.baskets_stream import T0
@@ -127,9 +128,9 @@ def test_what_was_followed_is_followed_until_the_end(stream, monkeypatch):
     with running(stream, monkeypatch) as program:
         program.load = streamed_sources([baskets], [former])
         stream.send((1, 7, "north", T0, 100))
-        soon(lambda: committed(stream).s == 1)
+        soon(lambda: committed(stream).s == 1 and stored_run(former, stream.store))
         program.load = streamed_sources([widened], [changed])
-        soon(lambda: program.kinds().count(("opened", "baskets")) == 2)
+        soon(lambda: stored_run(changed, stream.store))
         program.load = []
         stream.send((2, 7, "north", T0, 100))
         soon(lambda: committed(stream).s == 2)
@@ -287,8 +288,10 @@ def test_backfill_commits_what_waits_and_leaves_all_in_history(stream):
 
 
 def test_backfill_of_a_source_that_a_program_has_is_refused(stream):
+    waited: list[int] = []
     with closing(stream.opened()):
         with pytest.raises(SourceBusy, match="a running program writes new views"):
             backfill(stream.committer())
         with pytest.raises(SourceBusy, match="stop the program"):
-            backfill(stream.committer(), rebuild=True, patience_s=0.3)
+            backfill(stream.committer(), rebuild=True, patience_s=0.3, on_wait=lambda: waited.append(1))
+    assert waited == [1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from time import monotonic, sleep
 from typing import Any
@@ -49,6 +50,7 @@ def backfill(
     *,
     rebuild: bool = False,
     patience_s: float = 0.0,
+    on_wait: Callable[[], None] | None = None,
 ) -> BackfillReport:
     """Open a source's stream if it is not, make every view servable, commit what waits, and bring all to history.
 
@@ -64,6 +66,8 @@ def backfill(
         Write all views and the event index anew; give up commits that neither history nor the stream has any more.
     patience_s
         How long to wait for the lease, seconds.
+    on_wait
+        Called once if it has to be waited for.
 
     Raises
     ------
@@ -73,6 +77,8 @@ def backfill(
     until = monotonic() + patience_s
     try:
         opened = committer.open(rebuild=rebuild)
+        if opened is None and on_wait is not None:
+            on_wait()
         while opened is None:
             if monotonic() >= until:
                 raise _busy(committer.source.name, rebuild=rebuild)

@@ -77,7 +77,8 @@ class AppliedRecord:
         logs, microseconds, and the instant at which it was filled; ``None`` while it is being filled.
     rows, duplicates, failed, beyond_retention
         How many rows were committed since the stream was opened, left out as duplicates or as failed, and were so
-        late that a correction by them cannot be told; all since the stream was opened.
+        late that a correction by them cannot be told; since the stream was opened, the last since the views were
+        rebuilt.
     keys_cached, lag_us
         Logs held in memory, and how long the oldest row of the last commit had waited, microseconds.
     """

@@ -302,6 +302,8 @@ class Committer:
             self._index = self._index.of_filling(applied.a_us)
             indexed = self._fill_index(Stamp(applied.s, applied.a_us))
             applied = replace(applied, filled_us=applied.a_us, index_columns=self._index.columns)
+        if rebuild:
+            applied = replace(applied, beyond_retention=0)
         views = short_digests([view.row_digest for view in self.views])
         applied = replace(applied, views=views, retention_us=self._index.retention_us)
         if applied != self.applied:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from featurestore.foundation.clock import format_instant
+from unskew.cli import failure
 from unskew.cli.options import JsonFlag, ProjectPath
 from unskew.errors import CommandRefused
 from unskew.project import screen
@@ -17,6 +18,7 @@ from unskew.project.project import Project
 
 if TYPE_CHECKING:
     from featurestore.ingestion.dead_letter import DeadLetter
+    from unskew.project.dead_letter_mending import Replayed
 
 app = typer.Typer(help="Rows that were refused: list, show, fix, replay, drop.", no_args_is_help=True)
 
@@ -92,7 +94,8 @@ def replay(
     """Send rows again; those that are taken stop being dead letters, the others stay, each with its reason.
 
     A row that is sent becomes the newest version of its event: where the event was sent anew meanwhile, drop the dead
-    letter instead. Rows beyond retention are left out: they were committed.
+    letter instead. Rows beyond retention are left out: they were committed. The
+    status is 1 if rows were refused and none was taken.
     """
     from unskew.project.dead_letter_mending import replay as send
 
@@ -101,7 +104,13 @@ def replay(
         told = send(opened, chosen)
     if as_json:
         screen.emit(asdict(told))
-        return
+    else:
+        _show_replayed(told)
+    if told.refused and not told.sent:
+        raise typer.Exit(failure.UNSKEW_ERROR)
+
+
+def _show_replayed(told: Replayed) -> None:
     screen.table("", ("sent", "still refused", "left out"), [(told.sent, len(told.refused), told.left_out)])
     if told.refused:
         screen.table("still refused", ("id", "where", "reason", "mend"), [tuple(row.values()) for row in told.refused])

@@ -11,7 +11,7 @@ import typer
 from unskew.cli import failure
 from unskew.cli.options import JsonFlag, ProjectPath
 from unskew.project import screen
-from unskew.project.progress import bar
+from unskew.project.progress import Advance, bar
 from unskew.project.project import Project
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def ingest(
             sent=opened.sent_files,
             again=again,
             progress=lambda rows: advance("rows", rows, None),
-            on_wait=lambda rows: advance(f"waiting: {rows:,} rows are not committed yet", 0, None),
+            on_wait=_Waiting(opened, source, advance, quiet=as_json),
         )
         backlog_rows = writer.backlog_rows()
     if as_json:
@@ -57,6 +57,27 @@ def ingest(
         _show(source, report, backlog_rows)
     if report.rejected and not report.accepted:
         raise typer.Exit(failure.UNSKEW_ERROR)
+
+
+class _Waiting:
+    """Tell of waiting: at each look in the bar, and once in words, with whether anybody commits the rows."""
+
+    def __init__(self, project: Project, source: str, advance: Advance, *, quiet: bool) -> None:
+        self._project, self._source, self._advance = project, source, advance
+        self._told = quiet
+
+    def __call__(self, rows: int) -> None:
+        waiting = f"waiting: {rows:,} rows are not committed yet"
+        self._advance(waiting, 0, None)
+        if not self._told:
+            self._told = True
+            screen.say(f"{waiting}{'' if self._is_committed() else '; no ingest program runs: start `unskew serve`'}")
+
+    def _is_committed(self) -> bool:
+        from featurestore.ingestion.heartbeat import is_alive, read_heartbeats
+
+        now_us = self._project.clock.now_us()
+        return any(is_alive(beat, now_us) for beat in read_heartbeats(self._project.online, [self._source]))
 
 
 def _show(source: str, report: FileReport, backlog_rows: int) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -145,7 +146,9 @@ def _backfill(
     reports = []
     for source in sources.values():
         with screen.step(f"backfilling {source.name}", quiet=quiet):
-            reports.append(fill(committer(project, source), rebuild=rebuild, patience_s=patience_s))
+            wait = f"{source.name}: another program commits its events; waiting {patience_s:g} s for it to end"
+            tell = partial(screen.silent if quiet else screen.say, wait)
+            reports.append(fill(committer(project, source), rebuild=rebuild, patience_s=patience_s, on_wait=tell))
     return reports
 
 

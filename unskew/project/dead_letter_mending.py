@@ -66,7 +66,11 @@ def edited(row: object) -> object:
     """Return a row as a person leaves it in their editor."""
     import click
 
-    text = click.edit(json.dumps(row, indent=2, ensure_ascii=False) + "\n", extension=".json")
+    try:
+        text = click.edit(json.dumps(row, indent=2, ensure_ascii=False) + "\n", extension=".json")
+    except click.ClickException as error:
+        mend = "set EDITOR to one that runs here, or use --set COLUMN=VALUE"
+        raise CommandRefused(f"nothing was changed: {error.message}", where="--edit", mend=mend) from None
     if text is None:
         raise CommandRefused("nothing was changed", mend="save the file to change the row")
     try:

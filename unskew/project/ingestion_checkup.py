@@ -11,6 +11,13 @@ from unskew.project.project import Project
 
 _START = 'start one: `unskew serve`, or `unskew stream run` where [ingestion] program is "alone"'
 
+_DEAD_LETTERS = {
+    "refused": "fix, replay or drop them",
+    "failed": "fix, replay or drop them",
+    "beyond-retention": "drop them: they are committed; where one corrects an earlier event, first raise [ingestion] "
+    "lateness, and run `unskew backfill --rebuild`",
+}
+
 
 def streams(project: Project) -> Iterator[Finding]:
     """Fail for each source whose events nobody commits; note what may lose events, and what came too late."""
@@ -24,7 +31,7 @@ def dead_letters(project: Project) -> Iterator[Finding]:
     """Note how many rows of each source were refused, or could not be committed as they should."""
     counts = Counter((letter.source, letter.kind) for letter in project.dead_letters.list())
     for (source, kind), rows in sorted(counts.items()):
-        mend = f"unskew dead-letters list --source {source}; then fix, replay or drop them"
+        mend = f"unskew dead-letters list --source {source}; then {_DEAD_LETTERS[kind]}"
         yield Finding("dead letters", "note", f"{source}: {rows} row(s), {kind}", mend)
 
 

@@ -188,6 +188,11 @@ def test_what_comes_beyond_retention_is_committed_and_told(stream):
         (letter,) = stream.dead_letters.list("baskets")
         assert (letter.kind, letter.row["basket_id"]) == ("beyond-retention", 1)
         assert stream.read(7)["shop_id_last"] == "south"
+    with closing(stream.opened(lateness_us=DAY)) as committer:
+        assert committer.applied.beyond_retention == 1
+    with closing(stream.committer(lateness_us=DAY)) as committer:
+        committer.open(rebuild=True)
+        assert committer.applied.beyond_retention == 0, "all values are those of history now"
 
 
 def test_a_store_that_forgets_is_noticed(stream):

@@ -1,8 +1,11 @@
 """`unskew ingest` and `unskew dead-letters`: files become events, and what was refused is mended and sent again."""
 
 import json
+from functools import partialmethod
 
 import pytest
+
+from featurestore.ingestion.event_writer import EventWriter
 
 HEADER = "order_id,customer_id,timestamp,amount,channel"
 GOOD = "900001,7,2024-06-28T10:00:00Z,12.50,app"
@@ -78,7 +81,9 @@ def test_a_refused_row_is_looked_at_corrected_and_sent(refused):
     }  # fmt: skip
     half = starter("dead-letters", "fix", letter, "--set", "timestamp=noon", "--set", "amount=2.50").json()
     assert (half["row"]["amount"], "noon" in half["still_wrong"]) == (2.5, True)
-    kept = starter("dead-letters", "replay", letter).json()
+    told = starter("dead-letters", "replay", letter)
+    kept = json.loads(told.out)
+    assert told.status == 1, "nothing was taken"
     assert (kept["sent"], [row["pointer"] for row in kept["refused"]]) == (0, ["/timestamp"])
     fixed = starter("dead-letters", "fix", letter, "--set", "timestamp=2024-06-28T12:00:00Z").json()
     assert fixed["still_wrong"] == ""
@@ -95,6 +100,28 @@ def test_a_row_is_edited_as_json(refused, monkeypatch, tmp_path):
     monkeypatch.delenv("VISUAL", raising=False)
     assert starter("dead-letters", "fix", letter, "--edit").json()["still_wrong"] == ""
     assert starter("dead-letters", "replay", "--source", "orders").json()["sent"] == 1
+
+
+def test_an_editor_that_fails_changes_nothing_and_is_told(refused, monkeypatch):
+    starter, letter = refused
+    monkeypatch.setenv("EDITOR", "false")
+    monkeypatch.delenv("VISUAL", raising=False)
+    told = starter("dead-letters", "fix", letter, "--edit").error()
+    assert "nothing was changed" in told["what"]
+    assert "--set" in told["mend"]
+
+
+def test_a_file_that_waits_for_a_full_backlog_says_that_nobody_commits(fresh, orders, monkeypatch):
+    fresh("apply").json()
+    fresh.edit("unskew.toml", "[online]", "[ingestion]\nbacklog_limit_rows = 1\n\n[online]")
+    fresh("ingest", "orders", orders(GOOD)).json()
+    monkeypatch.setattr("featurestore.ingestion.event_writer.PAUSE_S", 0.0)
+    init = EventWriter.__init__
+    monkeypatch.setattr(EventWriter, "__init__", partialmethod(init, patience_s=0.2))
+    told = fresh.plainly("ingest", "orders", orders(GOOD.replace("900001", "900003")))
+    assert told.status == 1
+    assert "waiting: 1 rows are not committed yet; no ingest program runs: start `unskew serve`" in told.err
+    assert told.err.count("are not committed yet") == 1
 
 
 @pytest.mark.parametrize(

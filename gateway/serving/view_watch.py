@@ -24,13 +24,16 @@ class ViewWatch:
     """Look, now and then, whether the views of some services follow the events of their sources.
 
     A view that was seen to follow them stands still from the first commit on that it lacks: while the ingest program
-    writes views anew, it makes none. One that was never seen to is refused at once.
+    writes views anew, it makes none. The same holds of one whose source had no commit yet when it was first looked at:
+    while its stream is opened, the views are written, and none is noted. Of other views, one that was never seen to
+    follow is refused at once.
     """
 
     def __init__(self, store: OnlineStore) -> None:
         self._store = store
         self._views: Mapping[str, FeatureView] = {}
         self._seen_at: dict[str, int] = {}
+        self._unopened: set[str] = set()
         self._still: frozenset[str] = frozenset()
 
     def add(self, service: FeatureService) -> None:
@@ -68,8 +71,10 @@ class ViewWatch:
 
     def _stands_still(self, view: FeatureView, said: FollowedViews | None) -> bool:
         if said is None:
+            self._unopened.add(view.row_digest)
             return False
-        if said.has(view):
+        if said.has(view) or view.row_digest in self._unopened:
+            self._unopened.discard(view.row_digest)
             self._seen_at[view.row_digest] = said.s
         return said.s > self._seen_at.get(view.row_digest, -1)
 

@@ -61,6 +61,23 @@ class TestViewWatch:
         with pytest.raises(ViewNotFollowed, match="spending"):
             watch.refuse(service)
 
+    def test_while_a_stream_is_opened_nothing_is_refused(self, project, committed):
+        """The views are written then, and noted afterwards, with the first commit."""
+        service = project.catalog.services["inputs"]
+        watch = ViewWatch(project.store)
+        watch.add(service)
+        for _ in range(2):
+            committed(1, followed=False)
+            watch.refresh()
+            watch.refuse(service)
+        committed(2, followed=True)
+        watch.refresh()
+        watch.refuse(service)
+        committed(3, followed=False)
+        watch.refresh()
+        with pytest.raises(ViewNotFollowed, match="spending"):
+            watch.refuse(service)
+
     def test_services_that_do_not_read_the_view_are_not_refused(self, project, committed):
         committed(5, followed=False)
         watch = ViewWatch(project.store)

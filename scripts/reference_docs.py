@@ -104,7 +104,9 @@ def _benchmark(path: Path) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in sorted(result["versions"].items()))
     about = f"`make bench-{path.stem}` on {result['machine']['cores']} cores: {versions}."
     ratios = _figures("ratio", {**result["ratios"], **result.get("other_ratios", {})}, ".2f")
-    return "\n\n".join([f"## {path.stem}", about, ratios, _figures("seconds", result["median_seconds"], ".3f")])
+    others = [_figures("measured", result["figures"], ",.2f")] if "figures" in result else []
+    seconds = _figures("seconds", result["median_seconds"], ".3f")
+    return "\n\n".join([f"## {path.stem}", about, ratios, *others, seconds])
 
 
 def _figures(column: str, figures: dict[str, float], digits: str) -> str:

@@ -25,6 +25,8 @@ from featurestore.online.errors import OnlineStoreUnavailable, OwnershipLost
 from tests.unit.featurestore.ingestion.baskets_stream import T0
 from tests.unit.featurestore.retrieval.household import baskets, household, members, profile, spending, trade
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass
 class Running:

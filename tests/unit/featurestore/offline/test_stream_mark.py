@@ -28,7 +28,7 @@ def test_an_import_into_a_streamed_source_is_refused(take_in, rows, root, basket
     with pytest.raises(SourceStreamed, match="opened by unskew serve on host a, first event") as refused:
         take_in(rows((2, 6)))
     assert "'baskets'" in refused.value.what
-    assert "unskew ingest FILE" in str(refused.value.mend)
+    assert "unskew ingest baskets FILE" in str(refused.value.mend)
     assert snapshot.latest(root, baskets).sequence == 1
     close_stream_mark(root, baskets)
     assert take_in(rows((2, 6))).sequence == 2

@@ -16,6 +16,8 @@ from gateway.predictionlog.completeness import Gap
 from gateway.predictionlog.reader import PredictionReader
 from gateway.predictionlog.writer import PredictionLog
 
+pytestmark = pytest.mark.slow
+
 NEVER_MS = 3_600_000
 
 

@@ -12,6 +12,8 @@ import pytest
 
 from gateway.registry.registry import Registry
 
+pytestmark = pytest.mark.slow
+
 PREPARE = """
 import sys
 from pathlib import Path

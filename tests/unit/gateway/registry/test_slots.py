@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from gateway.errors import RouteRefused
 from gateway.registry.slots import SLOTS, apportion, decode_runs, encode_runs, evolve, trial_start
 
+pytestmark = pytest.mark.slow
+
 WEIGHTS = st.lists(st.integers(0, 100), min_size=1, max_size=4).filter(any)
 
 

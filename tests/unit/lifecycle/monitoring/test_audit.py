@@ -7,6 +7,8 @@ from featurestore.semantics.value import Column
 from tests.audited_project import DEFINITIONS, NOW_US, ORDERS, command
 from tests.unit.lifecycle.monitoring.conftest import KEYS, TIMES
 
+pytestmark = pytest.mark.slow
+
 VALUES = len(KEYS) * len(TIMES) * 8
 
 

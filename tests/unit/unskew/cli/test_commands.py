@@ -13,6 +13,8 @@ from gateway.predictionlog.record import PredictionBatch
 from gateway.predictionlog.writer import PredictionLog
 from tests.unit.unskew.conftest import MODEL, SERVICE, Starter, unskew
 
+pytestmark = pytest.mark.slow
+
 
 def test_plan_shows_and_changes_nothing(fresh):
     told = fresh("plan").json()

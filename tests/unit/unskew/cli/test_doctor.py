@@ -6,6 +6,8 @@ import pytest
 
 from tests.unit.unskew.conftest import MODEL, Starter
 
+pytestmark = pytest.mark.slow
+
 
 def findings(told):
     return {(each["name"], each["state"]) for each in told["findings"]}

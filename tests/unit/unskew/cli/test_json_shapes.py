@@ -9,6 +9,8 @@ import pytest
 from tests.unit.unskew.cli.test_main import commands
 from tests.unit.unskew.conftest import MODEL, SERVICE, unskew
 
+pytestmark = pytest.mark.slow
+
 PAGE = Path(__file__).parents[4] / "docs" / "json-output.md"
 ROW = re.compile(r"^\| `unskew ([a-z -]+)` \| (.+) \|$", re.MULTILINE)
 ELSEWHERE = {"demo", "serve", "stream run", "predictions tail", "predictions find"}

@@ -8,6 +8,8 @@ import pytest
 from tests.unit.unskew.cli.test_doctor import found
 from tests.unit.unskew.cli.test_json_shapes import PAGE as JSON_PAGE
 
+pytestmark = pytest.mark.slow
+
 HEADER = "order_id,customer_id,timestamp,amount,channel"
 VIEW = "customer_ordering"
 

@@ -111,7 +111,7 @@ def test_a_feature_of_one_s_own_is_ten_lines_of_the_readme_away(project):
     edit(project / "models.py", 'service="next_week_amount_inputs"', reads[1])
     plan = json.loads(type_("unskew plan --json", project).stdout)
     assert plan["breaking"] is False
-    for command in commands(readme, 2):
+    for command in commands(readme, 3):
         type_(command, project)
     asked = {"keys": {"customer_id": 7}, "options": {"explain": True}}
     with served(project) as client:

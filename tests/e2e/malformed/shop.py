@@ -1,6 +1,7 @@
 """A small shop, stocked by the commands a user types: what every malformed input is tried on.
 
-It is made once a session, served by one process, and hashed before and after each mistake.
+It is made once a session, served by one process without an ingest program, which would write by itself, and hashed before and
+after each mistake.
 """
 
 import csv
@@ -201,7 +202,7 @@ def make_shop(folder: Path) -> Shop:
 @contextmanager
 def serving(shop: Shop) -> Iterator[Shop]:
     """Serve the project by a process of its own, which after all mistakes still has to answer what is right."""
-    with served_by_process(shop.folder) as client:
+    with served_by_process(shop.folder, UNSKEW_INGESTION__PROGRAM="alone") as client:
         shop.client = client
         yield shop
         assert client.post("/v1/models/spend/predict", json=right_request()).status_code == 200

@@ -1,7 +1,7 @@
 """A small shop, stocked by the commands a user types: what every malformed input is tried on.
 
-It is made once a session, served by one process without an ingest program, which would write by itself, and hashed before and
-after each mistake.
+It is made once a session, served by one process without an ingest program, which would write by itself, and hashed
+before and after each mistake.
 """
 
 import csv
